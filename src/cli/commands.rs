@@ -1,0 +1,306 @@
+//! One function a command.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{Common, output, paths};
+use crate::{
+    answer,
+    corpus::{self, Skipped},
+    ingest::{self, Event},
+    model::{Encoder, convert},
+    query::{self, FusionWeights, Ranking},
+    store::{FileState, Snapshot},
+    tree::Level,
+};
+
+/// Characters of a hit's snippet.
+const SNIPPET_CHARACTERS: usize = 160;
+
+pub fn open(common: &Common, path: &Path) -> Result<()> {
+    let folder = paths::index_of(common, path)?;
+    index_into(common, path, &folder)?;
+    let snapshot = Snapshot::open(&folder)?;
+    if common.json {
+        tree_json(&snapshot)
+    } else {
+        top_of_tree(&snapshot)
+    }
+}
+
+pub fn index(common: &Common, path: &Path, rebuild: bool) -> Result<()> {
+    let folder = paths::index_of(common, path)?;
+    if rebuild && folder.join("sled").exists() {
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove the old index {}", folder.display()))?;
+    }
+    let outcome = index_into(common, path, &folder)?;
+    if common.json {
+        return output::json(&json!({
+            "index": folder,
+            "indexed": outcome.indexed,
+            "unchanged": outcome.unchanged,
+            "skipped": outcome.skipped.len(),
+        }));
+    }
+    println!(
+        "{} documents indexed ({} unchanged), {} files left out; index: {}",
+        outcome.indexed,
+        outcome.unchanged,
+        outcome.skipped.len(),
+        folder.display()
+    );
+    Ok(())
+}
+
+pub fn ask(common: &Common, question: &str) -> Result<()> {
+    let started = Instant::now();
+    let (snapshot, encoder) = reader(common)?;
+    let loaded = started.elapsed();
+    let ranking = rank(&snapshot, &encoder, question)?;
+    let ranked = started.elapsed();
+    let mut answer = answer::answer(&snapshot, &encoder, question, &ranking)?;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    answer.timings_ms = BTreeMap::from([
+        ("load", milliseconds(loaded)),
+        ("rank", milliseconds(ranked - loaded)),
+        ("answer", milliseconds(started.elapsed() - ranked)),
+    ]);
+    if common.json {
+        return output::json(&answer);
+    }
+    output::print_answer(&answer);
+    Ok(())
+}
+
+pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
+    let (snapshot, encoder) = reader(common)?;
+    let ranking = rank(&snapshot, &encoder, question)?;
+    let hits: Vec<output::Hit> = ranking
+        .documents()
+        .take(limit)
+        .map(|ranked| hit(&snapshot, ranked))
+        .collect();
+    if common.json {
+        return output::json(&json!({ "hits": hits }));
+    }
+    output::print_hits(&hits);
+    Ok(())
+}
+
+pub fn tree(common: &Common) -> Result<()> {
+    let snapshot = Snapshot::open(&paths::index_to_read(common)?)?;
+    if common.json {
+        return tree_json(&snapshot);
+    }
+    output::print_tree(&snapshot);
+    Ok(())
+}
+
+pub fn status(common: &Common) -> Result<()> {
+    let snapshot = Snapshot::open(&paths::index_to_read(common)?)?;
+    let counts = output::counts(&snapshot);
+    if common.json {
+        return output::json(&json!({ "counts": counts, "files": snapshot.body.statuses }));
+    }
+    println!(
+        "{} indexed, {} skipped, {} failed",
+        counts.indexed, counts.skipped, counts.failed
+    );
+    for status in snapshot
+        .body
+        .statuses
+        .iter()
+        .filter(|status| status.state != FileState::Indexed)
+    {
+        println!(
+            "{}: {}",
+            status.path,
+            status.reason.as_deref().unwrap_or("")
+        );
+    }
+    Ok(())
+}
+
+pub fn convert(package: &Path, output: &Path, fit_text: Option<&Path>) -> Result<()> {
+    std::fs::create_dir_all(output)
+        .with_context(|| format!("cannot create {}", output.display()))?;
+    convert::convert_trunk(package, output)?;
+    if let Some(folder) = fit_text {
+        let documents = corpus::read(folder)?.filter_map(Result::ok);
+        let texts: Vec<String> = documents.map(|document| document.text).collect();
+        if texts.is_empty() {
+            bail!(
+                "{} holds no text; give a folder of .md or .txt files",
+                folder.display()
+            );
+        }
+        convert::fit_granules(&texts, output)?;
+    }
+    println!("wrote {}", output.display());
+    Ok(())
+}
+
+/// Loads the model.
+pub fn encoder(common: &Common) -> Result<Encoder> {
+    Ok(Encoder::load(&paths::model(common)?)?)
+}
+
+/// A progress bar on stderr that listens to indexing.
+pub fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} documents, {msg}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// What `bar` shows of an event; `tokens` is the sum so far.
+pub fn show(bar: &ProgressBar, tokens: &std::cell::Cell<usize>, event: Event) {
+    match event {
+        Event::Found { documents } => bar.set_length(documents as u64),
+        Event::Done {
+            documents,
+            tokens: more,
+        } => {
+            tokens.set(tokens.get() + more);
+            let rate = tokens.get() as f64 / bar.elapsed().as_secs_f64().max(1e-3);
+            bar.set_message(format!("{rate:.0} tokens/s"));
+            bar.set_position(documents as u64);
+        }
+        Event::Organising => bar.set_message("links and tree"),
+    }
+}
+
+fn index_into(common: &Common, path: &Path, folder: &Path) -> Result<ingest::Outcome> {
+    // A missing path is told before the model is loaded.
+    corpus::scan(path)?;
+    let full = path
+        .canonicalize()
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    let bar = progress_bar();
+    let tokens = std::cell::Cell::new(0);
+    let outcome = ingest::index(&full, folder, &encoder(common)?, &|event| {
+        show(&bar, &tokens, event)
+    })?;
+    bar.finish_and_clear();
+    for Skipped { path, reason, .. } in &outcome.skipped {
+        eprintln!("{path}: {reason}");
+    }
+    if outcome.indexed == 0 {
+        bail!(
+            "nothing in {} could be indexed; it needs .md or .txt files",
+            path.display()
+        );
+    }
+    Ok(outcome)
+}
+
+fn reader(common: &Common) -> Result<(Snapshot, Encoder)> {
+    Ok((
+        Snapshot::open(&paths::index_to_read(common)?)?,
+        encoder(common)?,
+    ))
+}
+
+fn rank(snapshot: &Snapshot, encoder: &Encoder, question: &str) -> Result<Ranking> {
+    Ok(query::rank(
+        snapshot,
+        encoder,
+        question,
+        &FusionWeights::default(),
+    )?)
+}
+
+fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
+    let record = &snapshot.body.documents[ranked.document];
+    let (segment, first) = snapshot.segment_of(ranked.document);
+    let local = ranked.passage - snapshot.passages_of(ranked.document).start;
+    let span = segment.rows()[first + local].span();
+    let text = std::fs::read_to_string(answer::file_of(snapshot, &record.path)).unwrap_or_default();
+    let body = text.get(span.clone()).unwrap_or("");
+    let words: Vec<&str> = body.split_whitespace().collect();
+    let section = &record.sections[record.passage_sections[local] as usize];
+    let name = match section.level {
+        0 => record.title.clone(),
+        _ if section.heading == record.title => record.title.clone(),
+        _ => format!("{} › {}", record.title, section.heading),
+    };
+    output::Hit {
+        id: ranked.passage as u64,
+        level: "passage",
+        name,
+        path: record.path.clone(),
+        line: if body.is_empty() {
+            1
+        } else {
+            answer::line_of(&text, span.start)
+        },
+        score: ranked.score,
+        parts: output::HitParts {
+            bm25: ranked.parts.bm25,
+            passage: ranked.parts.passage,
+            granule: ranked.parts.granule,
+            links: ranked.parts.links,
+        },
+        snippet: words.join(" ").chars().take(SNIPPET_CHARACTERS).collect(),
+    }
+}
+
+fn tree_json(snapshot: &Snapshot) -> Result<()> {
+    let tree = &snapshot.body.tree;
+    let mut levels: Vec<Level> = tree.nodes.iter().map(|node| node.level).collect();
+    levels.sort_unstable_by(|a, b| b.cmp(a));
+    levels.dedup();
+    let levels: Vec<String> = levels
+        .iter()
+        .map(ToString::to_string)
+        .chain(["document".to_owned()])
+        .collect();
+    let nodes: Vec<_> = tree
+        .nodes
+        .iter()
+        .map(|node| {
+            json!({
+                "id": node.id,
+                "level": node.level.to_string(),
+                "name": node.name,
+                "summary": node.summary,
+                "parent": node.parent,
+                "children": if node.documents.is_empty() {
+                    node.children.clone()
+                } else {
+                    node.documents.iter().map(|&id| u64::from(id)).collect()
+                },
+                "n_documents": node.n_documents,
+            })
+        })
+        .collect();
+    output::json(&json!({ "levels": levels, "nodes": nodes }))
+}
+
+fn top_of_tree(snapshot: &Snapshot) -> Result<()> {
+    let counts = output::counts(snapshot);
+    println!(
+        "{} documents, {} passages",
+        counts.indexed,
+        snapshot.n_passages()
+    );
+    let tree = &snapshot.body.tree;
+    for node in tree.nodes.iter().filter(|node| node.level == Level::Domain) {
+        println!("{} ({})", node.name, node.n_documents);
+        for child in node.children.iter().filter_map(|&child| tree.node(child)) {
+            println!("  {} ({})", child.name, child.n_documents);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `shas eval`: a table a set, or JSON.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Common, commands, output, paths};
+use crate::{
+    eval::{EvalOptions, Report, evaluate},
+    model::Encoder,
+};
+
+pub fn run(common: &Common, folders: &[PathBuf], options: &EvalOptions) -> Result<()> {
+    let encoder = commands::encoder(common)?;
+    let mut reports = Vec::new();
+    for folder in folders {
+        let report = one(common, folder, &encoder, options)?;
+        if !common.json {
+            print(&report);
+        }
+        reports.push(report);
+    }
+    if common.json {
+        output::json(&reports)?;
+    }
+    Ok(())
+}
+
+/// Indexes of sets are kept, so that a second run encodes nothing.
+fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions) -> Result<Report> {
+    let full = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let key = format!(
+        "{}\n{:?}\n{}",
+        full.display(),
+        options.beir,
+        encoder.fingerprint()
+    );
+    let name = blake3::hash(key.as_bytes()).to_hex();
+    let index = match &common.index {
+        Some(index) => index.clone(),
+        None => paths::data_folder()?.join("eval"),
+    };
+    let bar = commands::progress_bar();
+    let tokens = std::cell::Cell::new(0);
+    let report = evaluate(
+        &full,
+        &index.join(&name[..16]),
+        encoder,
+        options,
+        &|event| {
+            commands::show(&bar, &tokens, event);
+        },
+    )?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+fn print(report: &Report) {
+    println!(
+        "{}: {} records, {} questions",
+        report.set, report.n_docs, report.n_queries
+    );
+    println!("  {:<6} {:>8} {:>8} {:>9}", "", "nDCG@10", "R@5", "R@10");
+    for (system, figures) in &report.systems {
+        println!(
+            "  {system:<6} {:>8.3} {:>8.3} {:>9.3}",
+            figures.ndcg10, figures.recall5, figures.recall10
+        );
+    }
+}

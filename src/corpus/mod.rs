@@ -1,0 +1,107 @@
+//! Where do documents come from? Here is a folder, gimme its [`Document`]s.
+
+mod beir;
+mod front_matter;
+mod markdown;
+mod plain;
+mod resolve;
+mod walk;
+
+use std::{ops::Range, path::PathBuf, time::SystemTime};
+
+pub use beir::{Beir, BeirOptions, Query, read_beir};
+pub use resolve::LinkResolver;
+pub use walk::{ScannedFile, parse, read, scan};
+
+/// One document as its source gives it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Document {
+    /// Relative to the corpus root, `/`-separated, unique.
+    pub path: String,
+    /// The front matter's title, else the heading that opens the document, else the file's name.
+    pub title: String,
+    pub aliases: Vec<String>,
+    /// Without `#`; nested tags keep their `/`.
+    pub tags: Vec<String>,
+    /// The source's text, unchanged: every span below is a byte range of it and of the file.
+    pub text: String,
+    /// In order, not overlapping; front matter is in none of them.
+    pub blocks: Vec<Block>,
+    pub links: Vec<Link>,
+    /// Retrieval units that the source fixes (the lines of an evaluation set); empty for files.
+    pub records: Vec<Record>,
+    pub modified: Option<SystemTime>,
+}
+
+/// A piece of a document that is never merged with its neighbours while parsing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    pub kind: BlockKind,
+    pub span: Range<usize>,
+}
+
+/// What a block is; every format maps onto these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockKind {
+    /// A heading of `level` 1–6 and its text without markup.
+    Heading {
+        level: u8,
+        text: String,
+    },
+    Paragraph,
+    ListItem,
+    Quote,
+    Code,
+    Table,
+    Html,
+}
+
+/// A reference to another document (or, with an empty target, to a place in the same one).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Note name or path, without heading, block and alias.
+    pub target: String,
+    pub heading: Option<String>,
+    /// Id of a block reference, without `^`.
+    pub block: Option<String>,
+    /// The text shown in place of the target.
+    pub text: Option<String>,
+    pub embed: bool,
+    pub span: Range<usize>,
+}
+
+/// One retrieval unit that the source fixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub id: String,
+    pub span: Range<usize>,
+}
+
+/// A file that was not indexed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Relative to the corpus root, `/`-separated.
+    pub path: String,
+    /// One clear clause that names the remedy where there is one.
+    pub reason: String,
+    /// True when the file could not be read at all, false when its content cannot be indexed.
+    pub failed: bool,
+}
+
+/// Why a corpus cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    #[error("{path} does not exist; give the folder or file to index")]
+    Missing { path: PathBuf },
+    #[error("cannot read {path}: {source}; check its permissions")]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}, line {line}: {reason}")]
+    Record {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
+}

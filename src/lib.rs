@@ -1,0 +1,45 @@
+//! SHAS: a library of documents is one long context, and this is its sparse, hierarchical attention.
+//!
+//! # Bird's-eye view
+//!
+//! Writing reads documents, cuts them into passages, encodes those into vectors and granule keys, groups the
+//! documents into a knowledge tree and publishes all of it as a snapshot. Reading ranks the passages of a
+//! snapshot for a question, sums its attention up at every level of the tree, and answers with verbatim quotes.
+//!
+//! ```text
+//! domain ─ category ─ entity ─ document ─ section ─ passage ─ granule (4 tokens) ─ token
+//! ```
+//!
+//! # Code map, in the order of the data
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`corpus`] | documents: text, blocks, links, tags |
+//! | [`text`] | sections, passages, sentences, word pieces |
+//! | [`ops`] | the numeric operations of attention, without tensors |
+//! | [`model`] | vectors and granule keys of passages, keys of questions |
+//! | [`tree`] | entities, categories, domains with names; pure |
+//! | [`store`] | the index folder: sled, tantivy, segments, snapshots |
+//! | [`ingest`] | the write path on one page |
+//! | [`query`] | the read path on one page |
+//! | [`answer`] | sentences with citations, or a node of the tree |
+//! | [`cli`] | the commands |
+//! | [`eval`] | a side road: figures on sets in the BEIR layout |
+//!
+//! # Invariants
+//!
+//! Imports point upwards in this table only. candle appears in `model` alone, sled and tantivy in `store`.
+//! The library never touches the terminal or the environment outside [`cli`]. Nothing in a corpus is ever
+//! written to. A quote is compared with the file before it is shown. There is no server and no network.
+
+pub mod corpus;
+pub mod text;
+pub mod ops;
+pub mod model;
+pub mod tree;
+pub mod store;
+pub mod ingest;
+pub mod query;
+pub mod answer;
+pub mod eval;
+pub mod cli;

@@ -1,0 +1,58 @@
+//! Dense multi-head attention inside a passage, with its output projection, residual and LayerNorm.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::{LayerNorm, Linear, Module, VarBuilder, layer_norm, linear, ops::softmax};
+
+use super::config::ModelConfig;
+
+/// Self-attention of the trunk.
+pub struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    norm: LayerNorm,
+    heads: usize,
+    head_size: usize,
+}
+
+impl Attention {
+    pub fn load(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
+        let hidden = config.hidden_size;
+        let projections = vb.pp("self");
+        Ok(Self {
+            query: linear(hidden, hidden, projections.pp("query"))?,
+            key: linear(hidden, hidden, projections.pp("key"))?,
+            value: linear(hidden, hidden, projections.pp("value"))?,
+            output: linear(hidden, hidden, vb.pp("output").pp("dense"))?,
+            norm: layer_norm(
+                hidden,
+                config.layer_norm_eps,
+                vb.pp("output").pp("LayerNorm"),
+            )?,
+            heads: config.num_attention_heads,
+            head_size: config.head_size(),
+        })
+    }
+
+    /// `states` `[batch, length, hidden]`, `mask` `[batch, 1, 1, length]` (0 or −∞) → the same shape as `states`.
+    pub fn forward(&self, states: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        let (batch, length, hidden) = states.dims3()?;
+        let split = |projection: &Linear| -> Result<Tensor> {
+            projection
+                .forward(states)?
+                .reshape((batch, length, self.heads, self.head_size))?
+                .transpose(1, 2)? // [batch, heads, length, head_size]
+                .contiguous()
+        };
+        let query = (split(&self.query)? / (self.head_size as f64).sqrt())?;
+        let (key, value) = (split(&self.key)?, split(&self.value)?);
+        let scores = query.matmul(&key.t()?)?.broadcast_add(mask)?; // [batch, heads, length, length]
+        // `softmax`, not `softmax_last_dim`: the fused form has no gradient.
+        let mixed = softmax(&scores, D::Minus1)?
+            .matmul(&value)?
+            .transpose(1, 2)?
+            .reshape((batch, length, hidden))?;
+        self.norm.forward(&(self.output.forward(&mixed)? + states)?)
+    }
+}

@@ -1,0 +1,202 @@
+//! The encoder: passages in, unit vectors and granule keys out; questions likewise.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use super::{
+    ModelError,
+    config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
+    granule::{GranuleHead, normalise},
+    packed::PackedBatch,
+    trunk::Trunk,
+    weights,
+};
+use crate::{
+    ops::granule_keys::{GranuleKeys, QueryKeys},
+    text::Tokenizer,
+};
+
+/// What the model reads of one passage.
+#[derive(Debug, Clone, Copy)]
+pub struct PassageInput<'a> {
+    /// Word pieces of the context prefix.
+    pub prefix: &'a [u32],
+    /// Word pieces of the passage's own text.
+    pub body: &'a [u32],
+}
+
+/// What the model keeps of one passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PassageEncoding {
+    /// The mean of its states, unit length, `[hidden]`.
+    pub vector: Vec<f32>,
+    /// Granules of the prefix (with `[CLS]`), then those of the body from a fresh granule on.
+    pub keys: GranuleKeys,
+    /// How many of the keys belong to the prefix and so cannot be quoted.
+    pub n_prefix_granules: usize,
+}
+
+/// What the model makes of a question.
+#[derive(Debug, Clone)]
+pub struct QueryEncoding {
+    /// Unit length, `[hidden]`.
+    pub vector: Vec<f32>,
+    /// One key a weighted word piece.
+    pub keys: QueryKeys,
+    /// Idf of those word pieces, summing to 1 unless there is none.
+    pub weights: Vec<f32>,
+}
+
+/// Tokenizer, trunk and heads, ready to encode.
+pub struct Encoder {
+    tokenizer: Tokenizer,
+    trunk: Trunk,
+    granules: GranuleHead,
+    hidden: usize,
+    fingerprint: String,
+}
+
+impl Encoder {
+    /// Loads `config.json`, `tokenizer.json`, `model.safetensors` and `granules.safetensors` from a folder.
+    pub fn load(folder: &Path) -> Result<Self, ModelError> {
+        let device = Device::Cpu;
+        let config = load_config(folder)?;
+        let tensors = weights::load_f32(&folder.join("model.safetensors"), &device)?;
+        Ok(Self {
+            tokenizer: Tokenizer::from_file(&folder.join("tokenizer.json"))?,
+            trunk: Trunk::load(&config, weights::var_builder(tensors, &device))?,
+            granules: GranuleHead::load(&folder.join("granules.safetensors"))?,
+            hidden: config.hidden_size,
+            fingerprint: fingerprint(folder)?,
+        })
+    }
+
+    /// The tokenizer that the trunk was trained with.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Dimensions of the vectors.
+    pub fn dimensions(&self) -> usize {
+        self.hidden
+    }
+
+    /// Names these weights: two encoders with the same fingerprint give the same vectors.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Encodes passages of one document, in order.
+    pub fn encode(&self, passages: &[PassageInput]) -> Result<Vec<PassageEncoding>, ModelError> {
+        let mut batch = PackedBatch::default();
+        for passage in passages {
+            batch.push(framed(passage.prefix, passage.body));
+        }
+        let states = self.states(&batch)?;
+        let encodings = passages.iter().enumerate().map(|(index, passage)| {
+            let range = batch.starts[index] * self.hidden..batch.starts[index + 1] * self.hidden;
+            self.passage_encoding(passage, &states[range])
+        });
+        Ok(encodings.collect())
+    }
+
+    /// Encodes a question: its vector, and a key for each word piece that weighs anything.
+    pub fn encode_query(&self, question: &str) -> Result<QueryEncoding, ModelError> {
+        let mut token_ids: Vec<u32> = self
+            .tokenizer
+            .tokenize(question)?
+            .iter()
+            .map(|token| token.id)
+            .collect();
+        token_ids.truncate(MAX_PASSAGE_TOKENS - 2);
+        let mut batch = PackedBatch::default();
+        batch.push(framed(&[], &token_ids));
+        let states = self.states(&batch)?;
+        let (mut keys, mut weights) = (Vec::new(), Vec::new());
+        for (token, state) in batch.token_ids.iter().zip(states.chunks_exact(self.hidden)) {
+            let weight = self.granules.idf(*token);
+            if weight > 0.0 {
+                keys.push(self.granules.key(state));
+                weights.push(weight);
+            }
+        }
+        let total: f32 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= total);
+        Ok(QueryEncoding {
+            vector: mean(&states, self.hidden),
+            keys: QueryKeys::new(keys.iter().map(|key| key.as_slice())),
+            weights,
+        })
+    }
+
+    /// The trunk's states of every token, `[n_tokens, hidden]` row by row.
+    pub fn states(&self, batch: &PackedBatch) -> Result<Vec<f32>, ModelError> {
+        let states: Tensor = self.trunk.forward(batch, None)?;
+        Ok(states.flatten_all()?.to_vec1()?)
+    }
+
+    fn passage_encoding(&self, passage: &PassageInput, states: &[f32]) -> PassageEncoding {
+        // [CLS] opens the prefix's granules, [SEP] closes the body's; neither has an idf.
+        let tokens: Vec<u32> = framed(passage.prefix, passage.body).collect();
+        let (head, body) = tokens.split_at(1 + passage.prefix.len());
+        let (head_states, body_states) = states.split_at(head.len() * self.hidden);
+        let mut keys = GranuleKeys::default();
+        let n_prefix_granules = match passage.prefix {
+            [] => 0,
+            _ => self.granules.pool(head, head_states, &mut keys),
+        };
+        let own = passage.body.len();
+        self.granules
+            .pool(&body[..own], &body_states[..own * self.hidden], &mut keys);
+        PassageEncoding {
+            vector: mean(states, self.hidden),
+            keys,
+            n_prefix_granules,
+        }
+    }
+}
+
+/// Reads the shape of the model in `folder`.
+pub(super) fn load_config(folder: &Path) -> Result<ModelConfig, ModelError> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    serde_json::from_str(&text).map_err(|error| ModelError::corrupt(&path, error))
+}
+
+/// `[CLS] prefix body [SEP]`.
+fn framed<'a>(prefix: &'a [u32], body: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+    std::iter::once(CLS_TOKEN)
+        .chain(prefix.iter().copied())
+        .chain(body.iter().copied())
+        .chain(std::iter::once(SEP_TOKEN))
+}
+
+/// The unit-length mean of `states` (`[n_tokens, hidden]`).
+fn mean(states: &[f32], hidden: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; hidden];
+    for state in states.chunks_exact(hidden) {
+        sum.iter_mut()
+            .zip(state)
+            .for_each(|(sum, value)| *sum += value);
+    }
+    normalise(&mut sum);
+    sum
+}
+
+fn fingerprint(folder: &Path) -> Result<String, ModelError> {
+    let mut hasher = blake3::Hasher::new();
+    for name in [
+        "model.safetensors",
+        "granules.safetensors",
+        "tokenizer.json",
+    ] {
+        let path = folder.join(name);
+        let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path, source })?;
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
+}

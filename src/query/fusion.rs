@@ -1,0 +1,99 @@
+//! The one place where parts become a score.
+
+use super::{Candidate, Parts, RankedPassage};
+
+/// A part that varies less than this over the pool tells nothing.
+const MIN_DEVIATION: f32 = 1e-6;
+
+/// What each part's z-score counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FusionWeights {
+    pub bm25: f32,
+    pub passage: f32,
+    pub granule: f32,
+    /// What the score of a document counts for those that it links to.
+    pub link: f32,
+}
+
+impl Default for FusionWeights {
+    fn default() -> Self {
+        Self {
+            bm25: 0.7,
+            passage: 0.7,
+            granule: 1.5,
+            link: 0.35,
+        }
+    }
+}
+
+impl FusionWeights {
+    /// The baseline: BM25 and passage vectors in equal parts, nothing else.
+    pub const SUM: Self = Self {
+        bm25: 1.0,
+        passage: 1.0,
+        granule: 0.0,
+        link: 0.0,
+    };
+}
+
+/// `values` less their mean, over their deviation.
+pub fn z_scores(values: &[f32]) -> Vec<f32> {
+    let count = values.len().max(1) as f32;
+    let mean = values.iter().sum::<f32>() / count;
+    let variance = values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f32>()
+        / count;
+    let deviation = variance.sqrt();
+    match deviation > MIN_DEVIATION {
+        true => values
+            .iter()
+            .map(|value| (value - mean) / deviation)
+            .collect(),
+        false => vec![0.0; values.len()],
+    }
+}
+
+/// Adds the z-scores of the parts over the pool.
+pub(super) fn fuse(candidates: &[Candidate], weights: &FusionWeights) -> Vec<RankedPassage> {
+    let column =
+        |part: fn(&Candidate) -> f32| z_scores(&candidates.iter().map(part).collect::<Vec<_>>());
+    let bm25 = column(|candidate| candidate.bm25);
+    let passage = column(|candidate| candidate.dense);
+    let granule = column(|candidate| candidate.late);
+    candidates
+        .iter()
+        .enumerate()
+        .map(|(index, candidate)| {
+            let parts = Parts {
+                bm25: bm25[index],
+                passage: passage[index],
+                granule: granule[index],
+                links: 0.0,
+            };
+            RankedPassage {
+                passage: candidate.passage,
+                document: candidate.document,
+                score: weights.bm25 * parts.bm25
+                    + weights.passage * parts.passage
+                    + weights.granule * parts.granule,
+                parts,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn z_scores_have_mean_zero_and_deviation_one() {
+        let scores = z_scores(&[1.0, 2.0, 3.0, 6.0]);
+        assert!(scores.iter().sum::<f32>().abs() < 1e-5);
+        assert!((scores.iter().map(|score| score * score).sum::<f32>() / 4.0 - 1.0).abs() < 1e-5);
+        assert_eq!(z_scores(&[2.0, 2.0]), [0.0, 0.0]);
+        assert!(z_scores(&[]).is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! The attention follows links: what the best documents link to rises with them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::RankedPassage;
+use crate::store::Snapshot;
+
+/// Documents whose links are followed.
+const FOLLOWED: usize = 5;
+
+/// Documents that the best link to and that are no candidates yet.
+pub fn unseen_documents(snapshot: &Snapshot, passages: &[RankedPassage]) -> BTreeSet<usize> {
+    let seen: BTreeSet<usize> = passages.iter().map(|ranked| ranked.document).collect();
+    let targets = followed(passages)
+        .into_iter()
+        .flat_map(|(document, _)| targets(snapshot, document));
+    targets.filter(|target| !seen.contains(target)).collect()
+}
+
+/// Adds `weight` times the score of the best document that links to it to every linked document.
+pub fn follow(snapshot: &Snapshot, passages: &mut [RankedPassage], weight: f32) {
+    let mut gains: HashMap<usize, f32> = HashMap::new();
+    for (document, score) in followed(passages) {
+        for target in targets(snapshot, document) {
+            let gain = gains.entry(target).or_default();
+            *gain = gain.max(weight * score);
+        }
+    }
+    for ranked in passages {
+        if let Some(gain) = gains.get(&ranked.document) {
+            ranked.parts.links = *gain;
+            ranked.score += gain;
+        }
+    }
+}
+
+/// The best documents and their scores.
+fn followed(passages: &[RankedPassage]) -> Vec<(usize, f32)> {
+    let mut scores: HashMap<usize, f32> = HashMap::new();
+    for ranked in passages {
+        let score = scores.entry(ranked.document).or_insert(f32::MIN);
+        *score = score.max(ranked.score);
+    }
+    let mut scores: Vec<(usize, f32)> = scores.into_iter().collect();
+    scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    scores.truncate(FOLLOWED);
+    scores
+}
+
+fn targets(snapshot: &Snapshot, document: usize) -> impl Iterator<Item = usize> {
+    let links = snapshot.body.documents[document].links.iter();
+    links.filter_map(|&id| snapshot.document_with_id(id))
+}

@@ -1,0 +1,234 @@
+//! What does the question attend to? Here is a question, gimme its [`Ranking`].
+//!
+//! The read path on one page: candidates from the text index and from passage vectors → the question's tokens
+//! attend to the candidates' granules, their neighbours' and their document's → z-scores are added → the
+//! attention follows links → the attention is summed up at every level.
+
+mod fusion;
+mod granules;
+mod levels;
+mod links;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use crate::{
+    model::{Encoder, ModelError, QueryEncoding},
+    store::{Snapshot, StoreError},
+};
+
+pub use fusion::{FusionWeights, z_scores};
+pub use granules::best_granules;
+pub use levels::{LevelAttention, Levels};
+
+/// Candidates taken from the text index, and from passage vectors.
+const CANDIDATES: usize = 200;
+
+/// Why a question could not be ranked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("the index was made by another model; run `shas index --rebuild`")]
+    OtherModel,
+}
+
+/// What a passage scores; the parts are z-scores over the pool of candidates.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Parts {
+    pub bm25: f32,
+    pub passage: f32,
+    pub granule: f32,
+    /// What links from the best documents add.
+    pub links: f32,
+}
+
+/// One ranked passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankedPassage {
+    /// Number of the passage in the snapshot.
+    pub passage: usize,
+    /// Index of its document in the snapshot.
+    pub document: usize,
+    pub score: f32,
+    pub parts: Parts,
+}
+
+/// The question and what it attends to.
+pub struct Ranking {
+    pub query: QueryEncoding,
+    /// Best first.
+    pub passages: Vec<RankedPassage>,
+    pub levels: Levels,
+}
+
+impl Ranking {
+    /// The best passage of each document, best first.
+    pub fn documents(&self) -> impl Iterator<Item = &RankedPassage> {
+        let mut seen = HashSet::new();
+        self.passages
+            .iter()
+            .filter(move |ranked| seen.insert(ranked.document))
+    }
+}
+
+/// One candidate with its unscaled parts.
+pub(crate) struct Candidate {
+    pub passage: usize,
+    pub document: usize,
+    pub bm25: f32,
+    pub dense: f32,
+    pub late: f32,
+}
+
+/// Ranks the passages of `snapshot` for `question`.
+pub fn rank(
+    snapshot: &Snapshot,
+    encoder: &Encoder,
+    question: &str,
+    weights: &FusionWeights,
+) -> Result<Ranking, QueryError> {
+    if snapshot.body.model != encoder.fingerprint() {
+        return Err(QueryError::OtherModel);
+    }
+    let query = encoder.encode_query(question)?;
+    let dense = dense_scores(snapshot, &query.vector);
+    let mut pool: BTreeSet<usize> = text_candidates(snapshot, question)?;
+    pool.extend(best(&dense, CANDIDATES));
+    let mut candidates = candidates(snapshot, question, &query, &dense, &pool)?;
+    let mut passages = fusion::fuse(&candidates, weights);
+    let linked = links::unseen_documents(snapshot, &passages);
+    if !linked.is_empty() {
+        pool.extend(linked.iter().filter_map(|&document| {
+            snapshot
+                .passages_of(document)
+                .max_by(|&a, &b| dense[a].total_cmp(&dense[b]))
+        }));
+        candidates = self::candidates(snapshot, question, &query, &dense, &pool)?;
+        passages = fusion::fuse(&candidates, weights);
+    }
+    links::follow(snapshot, &mut passages, weights.link);
+    sort(&mut passages);
+    let levels = levels::attend(snapshot, &passages);
+    Ok(Ranking {
+        query,
+        passages,
+        levels,
+    })
+}
+
+/// The cosine of every passage with the question, by passage number.
+pub fn dense_scores(snapshot: &Snapshot, vector: &[f32]) -> Vec<f32> {
+    let documents: Vec<usize> = (0..snapshot.body.documents.len()).collect();
+    let scores: Vec<Vec<f32>> = documents
+        .par_iter()
+        .map(|&document| {
+            let (segment, first) = snapshot.segment_of(document);
+            (first..first + snapshot.passages_of(document).len())
+                .map(|passage| {
+                    let (codes, scale) = segment.vector(passage);
+                    let products = codes
+                        .iter()
+                        .zip(vector)
+                        .map(|(code, value)| f32::from(*code) * value);
+                    products.sum::<f32>() * scale
+                })
+                .collect()
+        })
+        .collect();
+    scores.concat()
+}
+
+/// The passages of a text unit: all of a record's, else the one with its number.
+fn passages_of_unit(snapshot: &Snapshot, document: usize, ordinal: u32) -> Vec<usize> {
+    let record = &snapshot.body.documents[document];
+    let passages = snapshot.passages_of(document);
+    if record.passage_records.is_empty() {
+        return passages.skip(ordinal as usize).take(1).collect();
+    }
+    passages
+        .zip(&record.passage_records)
+        .filter(|(_, unit)| **unit == ordinal)
+        .map(|(passage, _)| passage)
+        .collect()
+}
+
+fn text_candidates(snapshot: &Snapshot, question: &str) -> Result<BTreeSet<usize>, QueryError> {
+    let mut pool = BTreeSet::new();
+    for hit in snapshot.text.search(question, CANDIDATES)? {
+        if let Some(document) = snapshot.document_with_id(hit.document) {
+            pool.extend(passages_of_unit(snapshot, document, hit.ordinal));
+        }
+    }
+    Ok(pool)
+}
+
+/// Gives every passage of the pool all its parts.
+fn candidates(
+    snapshot: &Snapshot,
+    question: &str,
+    query: &QueryEncoding,
+    dense: &[f32],
+    pool: &BTreeSet<usize>,
+) -> Result<Vec<Candidate>, QueryError> {
+    let mut by_document: HashMap<usize, Vec<usize>> = HashMap::new();
+    for &passage in pool {
+        by_document
+            .entry(snapshot.document_of(passage))
+            .or_default()
+            .push(passage);
+    }
+    let ids = by_document
+        .keys()
+        .map(|&document| snapshot.body.documents[document].id)
+        .collect();
+    let bm25 = snapshot.text.scores(question, &ids)?;
+    let documents: Vec<(usize, Vec<usize>)> = by_document.into_iter().collect();
+    let mut candidates: Vec<Candidate> = documents
+        .par_iter()
+        .flat_map_iter(|(document, passages)| {
+            let late = granules::attend(snapshot, query, *document, passages);
+            let record = &snapshot.body.documents[*document];
+            let first = snapshot.passages_of(*document).start;
+            let bm25 = &bm25;
+            passages.iter().zip(late).map(move |(&passage, late)| {
+                let local = passage - first;
+                let unit = record
+                    .passage_records
+                    .get(local)
+                    .copied()
+                    .unwrap_or(local as u32);
+                Candidate {
+                    passage,
+                    document: *document,
+                    bm25: bm25.get(&(record.id, unit)).copied().unwrap_or(0.0),
+                    dense: dense[passage],
+                    late,
+                }
+            })
+        })
+        .collect();
+    candidates.sort_by_key(|candidate| candidate.passage);
+    Ok(candidates)
+}
+
+/// Indices of the `count` largest scores.
+pub fn best(scores: &[f32], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    let count = count.min(order.len());
+    if count == 0 {
+        return Vec::new();
+    }
+    let larger = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
+    order.select_nth_unstable_by(count - 1, larger);
+    order.truncate(count);
+    order.sort_unstable_by(larger);
+    order
+}
+
+fn sort(passages: &mut [RankedPassage]) {
+    passages.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)));
+}

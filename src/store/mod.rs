@@ -1,0 +1,78 @@
+//! Where does the library rest? Here is an index folder, gimme what was published: [`Snapshot`].
+//!
+//! One folder an index:
+//!
+//! | path | what |
+//! |---|---|
+//! | `sled/` | the writer's own database: documents, statuses, nodes ([`writer`]) |
+//! | `segments/N.seg` | vectors and granule keys, immutable ([`segment`]) |
+//! | `text/` | the tantivy index ([`text_index`]) |
+//! | `snapshot` | all that readers need beside those, replaced by renaming ([`snapshot`]) |
+
+mod analyzer;
+pub mod records;
+pub mod segment;
+pub mod snapshot;
+pub mod text_index;
+pub mod writer;
+
+use std::path::{Path, PathBuf};
+
+pub use records::{DocumentRecord, FileState, FileStatus, SectionRecord};
+pub use segment::{PassageRow, Segment, SegmentBuilder};
+pub use snapshot::{Snapshot, SnapshotBody};
+pub use text_index::{TextHit, TextReader, TextUnit, TextWriter};
+pub use writer::StoreWriter;
+
+/// Changes whenever a stored format does.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Why an index could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no index at {path}; run `shas index` on your documents first")]
+    Absent { path: PathBuf },
+    #[error("the index at {path} is in use by another process; wait for it or stop it")]
+    Locked { path: PathBuf },
+    #[error("{path} was written by another version ({found}); run `shas index --rebuild`")]
+    Version { path: PathBuf, found: String },
+    #[error("{path} is damaged ({reason}); run `shas index --rebuild`")]
+    Damaged { path: PathBuf, reason: String },
+    #[error("cannot read or write {path}: {source}; check space and permissions")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the database of the index failed: {0}; free some space or run `shas index --rebuild`")]
+    Database(#[from] sled::Error),
+    #[error("the text index failed: {0}; run `shas index --rebuild`")]
+    Text(#[from] tantivy::TantivyError),
+}
+
+impl StoreError {
+    fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn damaged(path: &Path, reason: impl ToString) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Writes a file whole or not at all: beside its place, synced, then renamed.
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let write = || -> std::io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut file = std::fs::File::create(&beside)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(|source| StoreError::io(path, source))
+}

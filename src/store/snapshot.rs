@@ -1,0 +1,167 @@
+//! The published snapshot: what readers open, without sled, while a writer may be at work.
+//!
+//! `SHASSNAP`, u32 format version, u32 crc32 of the rest, then [`SnapshotBody`] in `postcard`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FORMAT_VERSION, StoreError,
+    records::{DocumentRecord, FileStatus},
+    segment::Segment,
+    text_index::TextReader,
+    write_atomically,
+};
+use crate::tree::Tree;
+
+const MAGIC: &[u8; 8] = b"SHASSNAP";
+const HEADER_BYTES: usize = 16;
+
+/// What is published at once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotBody {
+    /// The folder or file that was indexed.
+    pub corpus: PathBuf,
+    /// Fingerprint of the encoder.
+    pub model: String,
+    /// Sorted by id.
+    pub documents: Vec<DocumentRecord>,
+    /// Names of the segment files in use.
+    pub segments: Vec<u32>,
+    pub statuses: Vec<FileStatus>,
+    pub tree: Tree,
+}
+
+/// A published index, open for reading.
+pub struct Snapshot {
+    pub body: SnapshotBody,
+    pub text: TextReader,
+    segments: Vec<(u32, Segment)>,
+    /// Number of the first passage of each document, in the order of the body, and one more at the end.
+    first_passages: Vec<u32>,
+}
+
+impl Snapshot {
+    /// Opens what was last published in `folder`.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let body = read_body(folder)?;
+        let segments = body
+            .segments
+            .iter()
+            .map(|&segment| Ok((segment, Segment::open(&segment_path(folder, segment))?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let mut first_passages = vec![0];
+        for document in &body.documents {
+            let last = first_passages[first_passages.len() - 1];
+            first_passages.push(last + document.n_passages);
+        }
+        let text = TextReader::open(&folder.join("text"))?;
+        let snapshot = Self {
+            body,
+            text,
+            segments,
+            first_passages,
+        };
+        snapshot.check(folder)?;
+        Ok(snapshot)
+    }
+
+    /// Number of passages of all documents; they are numbered through in the order of the documents.
+    pub fn n_passages(&self) -> usize {
+        self.first_passages.last().map_or(0, |&last| last as usize)
+    }
+
+    /// Index into the documents of the one that holds a passage.
+    pub fn document_of(&self, passage: usize) -> usize {
+        self.first_passages
+            .partition_point(|&first| first as usize <= passage)
+            - 1
+    }
+
+    /// Numbers of the passages of a document.
+    pub fn passages_of(&self, document: usize) -> std::ops::Range<usize> {
+        self.first_passages[document] as usize..self.first_passages[document + 1] as usize
+    }
+
+    /// The segment that holds a document's passages, and the number of its first one there.
+    pub fn segment_of(&self, document: usize) -> (&Segment, usize) {
+        let record = &self.body.documents[document];
+        let at = self
+            .segments
+            .partition_point(|(name, _)| *name < record.segment);
+        (&self.segments[at].1, record.first_passage as usize)
+    }
+
+    /// Index of the document with this id.
+    pub fn document_with_id(&self, id: u32) -> Option<usize> {
+        self.body
+            .documents
+            .binary_search_by_key(&id, |document| document.id)
+            .ok()
+    }
+
+    /// The open segments.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().map(|(_, segment)| segment)
+    }
+
+    fn check(&self, folder: &Path) -> Result<(), StoreError> {
+        let whole = self.body.documents.iter().all(|document| {
+            self.segments.iter().any(|(name, segment)| {
+                *name == document.segment
+                    && (document.first_passage + document.n_passages) as usize
+                        <= segment.n_passages()
+            })
+        });
+        match whole {
+            true => Ok(()),
+            false => Err(StoreError::damaged(
+                folder,
+                "a document names passages that no segment holds",
+            )),
+        }
+    }
+}
+
+/// Publishes `body` in `folder`, replacing what was published before.
+pub fn publish(folder: &Path, body: &SnapshotBody) -> Result<(), StoreError> {
+    let path = folder.join("snapshot");
+    let content = postcard::to_stdvec(body).map_err(|error| StoreError::damaged(&path, error))?;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(FORMAT_VERSION.to_le_bytes());
+    bytes.extend(crc32fast::hash(&content).to_le_bytes());
+    bytes.extend(content);
+    write_atomically(&path, &bytes)
+}
+
+/// Where a segment lies.
+pub fn segment_path(folder: &Path, segment: u32) -> PathBuf {
+    folder.join("segments").join(format!("{segment:06}.seg"))
+}
+
+fn read_body(folder: &Path) -> Result<SnapshotBody, StoreError> {
+    let path = folder.join("snapshot");
+    let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => StoreError::Absent {
+            path: folder.to_owned(),
+        },
+        _ => StoreError::io(&path, source),
+    })?;
+    if bytes.len() < HEADER_BYTES || &bytes[..8] != MAGIC {
+        return Err(StoreError::damaged(&path, "not a snapshot"));
+    }
+    let word =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    if word(8) != FORMAT_VERSION {
+        return Err(StoreError::Version {
+            path,
+            found: format!("format {}", word(8)),
+        });
+    }
+    let content = &bytes[HEADER_BYTES..];
+    if word(12) != crc32fast::hash(content) {
+        return Err(StoreError::damaged(&path, "wrong checksum"));
+    }
+    postcard::from_bytes(content).map_err(|error| StoreError::damaged(&path, error))
+}

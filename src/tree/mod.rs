@@ -1,0 +1,122 @@
+//! How is the library organised? Here are documents and their links, gimme a [`Tree`].
+//!
+//! Built middle-out: a neighbour graph smooths the vectors, k-means finds the categories, categories merge
+//! upwards into domains by linkage on the graph, and k-means parts each category into entities. Pure and
+//! deterministic: no I/O, no tensors, seeded.
+
+mod build;
+mod cluster;
+mod graph;
+mod naming;
+mod words;
+
+use serde::{Deserialize, Serialize};
+
+pub use build::build;
+
+/// A layer of the tree above the documents; categories count upwards from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    Entity,
+    Category(u8),
+    Domain,
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Entity => formatter.write_str("entity"),
+            Self::Category(1) => formatter.write_str("category"),
+            Self::Category(layer) => write!(formatter, "category-{layer}"),
+            Self::Domain => formatter.write_str("domain"),
+        }
+    }
+}
+
+/// The tree above the documents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tree {
+    /// Parents before children.
+    pub nodes: Vec<Node>,
+}
+
+/// A group of documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: u64,
+    pub level: Level,
+    /// One to three key phrases.
+    pub name: String,
+    /// A sentence of its most central document.
+    pub summary: String,
+    pub parent: Option<u64>,
+    /// Nodes of the level below; none for entities.
+    pub children: Vec<u64>,
+    /// Ids of an entity's documents; none for the levels above.
+    pub documents: Vec<u32>,
+    pub n_documents: u32,
+    /// Unit length, in the space of the documents' vectors.
+    pub vector: Vec<f32>,
+}
+
+impl Tree {
+    /// The node with this id.
+    pub fn node(&self, id: u64) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Ids of all documents below a node.
+    pub fn documents_below(&self, node: &Node) -> Vec<u32> {
+        let mut found = node.documents.clone();
+        for child in node.children.iter().filter_map(|&child| self.node(child)) {
+            found.extend(self.documents_below(child));
+        }
+        found
+    }
+}
+
+/// What the tree is told of a document.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeDocument<'a> {
+    pub id: u32,
+    pub title: &'a str,
+    pub tags: &'a [String],
+    pub path: &'a str,
+    pub text: &'a str,
+    /// The model's vector; empty or zero for a document without text.
+    pub vector: &'a [f32],
+}
+
+/// A link between two documents, by index.
+#[derive(Debug, Clone, Copy)]
+pub struct Edge {
+    pub from: usize,
+    pub to: usize,
+}
+
+/// How the tree is built; the defaults are the measured ones.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeOptions {
+    pub seed: u64,
+    /// Nearest neighbours of a document in the graph.
+    pub neighbours: usize,
+    /// Rounds in which vectors mix with their neighbours'.
+    pub diffusion_rounds: usize,
+    /// Documents of an entity, entities of a category, categories of a domain, on average.
+    pub entity_size: usize,
+    pub category_size: usize,
+    pub domain_size: usize,
+}
+
+impl Default for TreeOptions {
+    fn default() -> Self {
+        Self {
+            seed: 7,
+            neighbours: 15,
+            diffusion_rounds: 6,
+            entity_size: 10,
+            category_size: 3,
+            domain_size: 2,
+        }
+    }
+}

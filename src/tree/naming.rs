@@ -1,0 +1,244 @@
+//! Names and summaries: phrases that a node's documents share and its siblings' do not.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{
+    TreeDocument,
+    graph::dot,
+    words::{is_cjk, is_number, is_stop_word, plain, singular},
+};
+use crate::text::sentences;
+
+/// What a phrase in a title, in a tag and in the text counts.
+const TITLE_WEIGHT: f32 = 3.0;
+const TAG_WEIGHT: f32 = 2.0;
+const TEXT_WEIGHT: f32 = 0.5;
+/// Phrases in a name, at most.
+const NAME_PHRASES: usize = 3;
+/// Text of a document that is searched for phrases, in bytes.
+const TEXT_BYTES: usize = 4_000;
+
+/// A group to be named, with the number of its parent.
+pub struct Group<'a> {
+    pub members: &'a [usize],
+    pub parent: usize,
+}
+
+/// The phrases of every document.
+pub struct Names<'a> {
+    documents: &'a [TreeDocument<'a>],
+    /// Phrase in lower case → weight.
+    phrases: Vec<HashMap<String, f32>>,
+    /// How a phrase is most often written.
+    written: HashMap<String, String>,
+    /// The lead sentence of every document, where it has one.
+    leads: Vec<Option<String>>,
+}
+
+impl<'a> Names<'a> {
+    pub fn new(documents: &'a [TreeDocument<'a>]) -> Self {
+        let mut forms: HashMap<String, BTreeMap<String, u32>> = HashMap::new();
+        let mut phrases = Vec::with_capacity(documents.len());
+        let mut leads = Vec::with_capacity(documents.len());
+        for document in documents {
+            let mut found: HashMap<String, f32> = HashMap::new();
+            let mut take = |text: &str, weight: f32| {
+                for written in candidate_phrases(text) {
+                    let key = key(&written);
+                    let held = found.entry(key.clone()).or_default();
+                    *held = (*held + weight).min(3.0 * weight.max(*held));
+                    *forms.entry(key).or_default().entry(written).or_default() += 1;
+                }
+            };
+            take(document.title, TITLE_WEIGHT);
+            for tag in document.tags {
+                take(&tag.replace(['/', '-', '_'], " "), TAG_WEIGHT);
+            }
+            let text = plain(document.text);
+            take(&text[..text.floor_char_boundary(TEXT_BYTES)], TEXT_WEIGHT);
+            phrases.push(found);
+            leads.push(lead(&text));
+        }
+        let written = forms
+            .into_iter()
+            .filter_map(|(key, forms)| {
+                let most = forms
+                    .into_iter()
+                    .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))?;
+                Some((key, most.0))
+            })
+            .collect();
+        Self {
+            documents,
+            phrases,
+            written,
+            leads,
+        }
+    }
+
+    /// One name a group; siblings never share one.
+    pub fn name(&self, groups: &[Group]) -> Vec<String> {
+        let totals: Vec<HashMap<&str, f32>> = groups
+            .iter()
+            .map(|group| self.shares(group.members))
+            .collect();
+        let mut taken: BTreeSet<String> = BTreeSet::new();
+        groups
+            .iter()
+            .enumerate()
+            .map(|(own, group)| {
+                let siblings: Vec<&HashMap<&str, f32>> = (0..groups.len())
+                    .filter(|&other| other != own && groups[other].parent == group.parent)
+                    .map(|other| &totals[other])
+                    .collect();
+                let name = self.contrastive(group, &totals[own], &siblings, &taken);
+                taken.insert(name.clone());
+                name
+            })
+            .collect()
+    }
+
+    /// The lead sentence of the document nearest to `vector` that has one.
+    pub fn summary(&self, members: &[usize], vector: &[f32]) -> String {
+        let similarity = |own: usize| dot(self.documents[own].vector, vector);
+        let mut order = members.to_vec();
+        order.sort_by(|&a, &b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(&b)));
+        order
+            .iter()
+            .find_map(|&own| self.leads[own].clone())
+            .unwrap_or_default()
+    }
+
+    /// The weight of each phrase in a group: its documents' mean.
+    fn shares(&self, members: &[usize]) -> HashMap<&str, f32> {
+        let mut shares: HashMap<&str, f32> = HashMap::new();
+        for &member in members {
+            for (phrase, weight) in &self.phrases[member] {
+                *shares.entry(phrase).or_default() += weight / members.len() as f32;
+            }
+        }
+        shares
+    }
+
+    fn contrastive(
+        &self,
+        group: &Group,
+        own: &HashMap<&str, f32>,
+        siblings: &[&HashMap<&str, f32>],
+        taken: &BTreeSet<String>,
+    ) -> String {
+        let mut scored: Vec<(f32, &str)> = own
+            .iter()
+            .map(|(phrase, share)| {
+                let elsewhere: f32 = siblings
+                    .iter()
+                    .map(|sibling| sibling.get(phrase).copied().unwrap_or(0.0))
+                    .fold(0.0, f32::max);
+                let words = phrase.split(' ').count();
+                // A phrase says more than its words, but stands less often.
+                let length = [0.0, 1.0, 1.5, 1.6][words.min(3)];
+                (
+                    share * length * (share / (share + elsewhere + 0.05)),
+                    *phrase,
+                )
+            })
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        let mut chosen: Vec<&str> = Vec::new();
+        for (score, phrase) in &scored {
+            let repeats = chosen.iter().any(|chosen| share_a_word(chosen, phrase));
+            let weak = chosen.len() > 1 && *score < scored[0].0 * 0.35;
+            if !repeats && !weak && chosen.len() < NAME_PHRASES {
+                chosen.push(phrase);
+            }
+        }
+        let name = |count: usize| -> String {
+            let shown: Vec<&str> = chosen[..count]
+                .iter()
+                .map(|phrase| self.written.get(*phrase).map_or(*phrase, String::as_str))
+                .collect();
+            capitalised(&shown.join(", "))
+        };
+        match chosen.len() {
+            0 => self.documents[group.members[0]].title.to_owned(),
+            count if taken.contains(&name(count)) => {
+                format!(
+                    "{} ({})",
+                    name(count),
+                    self.documents[group.members[0]].title
+                )
+            }
+            count => name(count),
+        }
+    }
+}
+
+/// One to three words in a row that could name something.
+fn candidate_phrases(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.split([
+        '\n', '.', ',', ';', ':', '(', ')', '!', '?', '"', '|', '，', '。', '、', '：',
+    ]) {
+        let words: Vec<&str> = line.unicode_words().collect();
+        if line.chars().any(is_cjk) {
+            let run: String = line
+                .chars()
+                .filter(|character| is_cjk(*character))
+                .collect();
+            if (2..=6).contains(&run.chars().count()) {
+                found.push(run);
+            }
+            continue;
+        }
+        let names = |word: &str| {
+            let lower = word.to_lowercase();
+            lower.chars().count() > 2
+                && !is_stop_word(&lower)
+                && !is_number(&lower)
+                && !lower.contains('\'')
+        };
+        for start in 0..words.len() {
+            for length in 1..=3usize.min(words.len() - start) {
+                let phrase = &words[start..start + length];
+                if phrase.iter().all(|word| names(word)) {
+                    found.push(phrase.join(" "));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn key(phrase: &str) -> String {
+    let lower = phrase.to_lowercase();
+    let words: Vec<&str> = lower.split(' ').map(singular).collect();
+    words.join(" ")
+}
+
+fn share_a_word(a: &str, b: &str) -> bool {
+    a.split(' ')
+        .any(|word| b.split(' ').any(|other| word == other))
+}
+
+fn capitalised(name: &str) -> String {
+    let mut characters = name.chars();
+    characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(characters).collect()
+    })
+}
+
+/// The first sentence of 40 to 240 characters.
+fn lead(plain: &str) -> Option<String> {
+    let start = &plain[..plain.floor_char_boundary(TEXT_BYTES)];
+    sentences(start).into_iter().find_map(|range| {
+        let sentence = start[range]
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let length = sentence.chars().count() * if sentence.chars().any(is_cjk) { 3 } else { 1 };
+        let ends = sentence.ends_with(['.', '!', '?', '。', '！', '？']);
+        (ends && (40..=240).contains(&length)).then_some(sentence)
+    })
+}
