@@ -5,20 +5,25 @@
 
 mod sentence;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+};
 
 use serde::Serialize;
 
 use crate::{
     model::Encoder,
-    query::{QueryError, Ranking},
+    query::{Level, LevelAttention, QueryError, RankedPassage, Ranking, Target},
     store::Snapshot,
+    tree::Node,
 };
 
 pub use sentence::{Evidence, line_of};
 
-/// Documents that evidence is taken from.
-const CITED_DOCUMENTS: usize = 5;
+/// Passages that evidence is taken from, and how many of them may be of one document.
+const CITED_PASSAGES: usize = 8;
+const FROM_ONE_DOCUMENT: usize = 2;
 /// Citations of an answer.
 const CITATIONS: usize = 3;
 
@@ -27,8 +32,9 @@ const CITATIONS: usize = 3;
 pub struct Answer {
     pub question: String,
     /// Attention by level; the shares add up to 1.
-    pub levels: BTreeMap<&'static str, f32>,
+    pub levels: BTreeMap<Level, f32>,
     pub answer: AnswerText,
+    /// Best first.
     pub citations: Vec<Citation>,
     pub timings_ms: BTreeMap<&'static str, f64>,
 }
@@ -37,7 +43,7 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnswerText {
     pub text: String,
-    pub level: String,
+    pub level: Level,
 }
 
 /// A verbatim piece of a file.
@@ -54,39 +60,34 @@ pub struct Citation {
     pub score: f32,
 }
 
-/// Answers from a ranking; quotes are read from the files under the snapshot's corpus.
+/// Answers from a ranking, at `level` where one is given, else at the level that the attention favours.
+///
+/// Quotes are read from the files under the snapshot's corpus; one whose file has changed is left out.
 pub fn answer(
     snapshot: &Snapshot,
     encoder: &Encoder,
     question: &str,
     ranking: &Ranking,
+    level: Option<Level>,
 ) -> Result<Answer, QueryError> {
-    let documents = ranking.documents().take(CITED_DOCUMENTS);
+    let route = ranking.route(level);
     let mut evidence: Vec<Evidence> = Vec::new();
-    for ranked in documents {
-        evidence.extend(sentence::evidence(
-            snapshot,
-            encoder,
-            &ranking.query,
-            ranked,
-        )?);
+    for ranked in cited_passages(snapshot, ranking, route, level.is_some()) {
+        let query = &ranking.query;
+        evidence.extend(sentence::evidence(snapshot, encoder, query, ranked)?);
     }
     evidence.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let citations: Vec<Citation> = evidence
-        .iter()
-        .take(CITATIONS)
-        .map(Evidence::citation)
-        .collect();
-    let levels: BTreeMap<&'static str, f32> = ranking
-        .levels
-        .iter()
-        .map(|level| (level.level, level.weight))
-        .collect();
+    evidence.truncate(CITATIONS);
+    let mut levels: BTreeMap<Level, f32> = Level::ALL.map(|level| (level, 0.0)).into();
+    levels.extend(ranking.levels.iter().map(|own| (own.level, own.weight)));
     Ok(Answer {
         question: question.to_owned(),
         levels,
-        answer: answer_text(snapshot, ranking, &citations),
-        citations,
+        answer: AnswerText {
+            text: text(snapshot, route, &evidence),
+            level: route.map_or(Level::Passage, |route| route.level),
+        },
+        citations: evidence.iter().map(Evidence::citation).collect(),
         timings_ms: BTreeMap::new(),
     })
 }
@@ -101,47 +102,76 @@ pub fn file_of(snapshot: &Snapshot, path: &str) -> PathBuf {
     }
 }
 
-fn answer_text(snapshot: &Snapshot, ranking: &Ranking, citations: &[Citation]) -> AnswerText {
-    let best = ranking
-        .levels
-        .iter()
-        .max_by(|a, b| a.weight.total_cmp(&b.weight));
-    let node = best
-        .filter(|level| matches!(level.level, "domain" | "category" | "entity"))
-        .and_then(|level| snapshot.body.tree.node(level.target));
-    let Some(node) = node else {
-        let quotes: Vec<&str> = citations
-            .iter()
-            .map(|citation| citation.quote.as_str())
-            .collect();
-        let text = match quotes.first() {
-            Some(first) => (*first).to_owned(),
-            None => "Nothing in this corpus speaks of that.".to_owned(),
-        };
-        let level = best.map_or("passage", |level| level.level).to_owned();
-        return AnswerText { text, level };
+/// The best passages inside the node, or what else was asked for, that the answer is about.
+fn cited_passages<'a>(
+    snapshot: &Snapshot,
+    ranking: &'a Ranking,
+    route: Option<&LevelAttention>,
+    forced: bool,
+) -> Vec<&'a RankedPassage> {
+    // Evidence for a detail may stand in any document; the others answer for what lies below them.
+    let target = route
+        .map(|route| route.target)
+        .filter(|target| forced || matches!(target, Target::Node(_)));
+    let node = match target {
+        Some(Target::Node(id)) => snapshot.body.tree.node(id),
+        _ => None,
     };
-    let tree = &snapshot.body.tree;
-    let parts: Vec<String> = match node.children.as_slice() {
-        [] => node
-            .documents
-            .iter()
-            .filter_map(|&id| snapshot.document_with_id(id))
-            .map(|document| snapshot.body.documents[document].title.clone())
-            .collect(),
-        children => children
-            .iter()
-            .filter_map(|&id| tree.node(id))
-            .map(|child| child.name.clone())
-            .collect(),
+    let below: HashSet<u32> = node
+        .map(|node| snapshot.body.tree.documents_below(node))
+        .into_iter()
+        .flatten()
+        .collect();
+    let inside = |ranked: &RankedPassage| match target {
+        Some(Target::Node(_)) => below.contains(&snapshot.body.documents[ranked.document].id),
+        Some(Target::Document(document)) => ranked.document == document,
+        Some(Target::Section(document, section)) => {
+            ranked.document == document && snapshot.section_of(ranked.passage) == section
+        }
+        Some(Target::Passage(_)) | None => true,
     };
-    AnswerText {
-        text: format!(
-            "{}: {} In it: {}.",
-            node.name,
-            node.summary,
-            parts.join("; ")
-        ),
-        level: node.level.to_string(),
+    let mut taken: HashMap<usize, usize> = HashMap::new();
+    let passages = ranking.passages.iter().filter(|ranked| inside(ranked));
+    passages
+        .filter(|ranked| {
+            let count = taken.entry(ranked.document).or_default();
+            *count += 1;
+            *count <= FROM_ONE_DOCUMENT
+        })
+        .take(CITED_PASSAGES)
+        .collect()
+}
+
+fn text(snapshot: &Snapshot, route: Option<&LevelAttention>, evidence: &[Evidence]) -> String {
+    let node = match route.map(|route| route.target) {
+        Some(Target::Node(id)) => snapshot.body.tree.node(id),
+        _ => None,
+    };
+    if let Some(node) = node {
+        return overview(snapshot, node);
     }
+    match evidence.first() {
+        Some(best) => best.quote.clone(),
+        None => "Nothing in this corpus speaks of that.".to_owned(),
+    }
+}
+
+/// A node's name, its summary and what it holds.
+fn overview(snapshot: &Snapshot, node: &Node) -> String {
+    let tree = &snapshot.body.tree;
+    let children = node.children.iter().filter_map(|&id| tree.node(id));
+    let documents = node
+        .documents
+        .iter()
+        .filter_map(|&id| snapshot.document_with_id(id));
+    let parts: Vec<&str> = children
+        .map(|child| child.name.as_str())
+        .chain(documents.map(|document| snapshot.body.documents[document].title.as_str()))
+        .collect();
+    format!(
+        "{}: {} In it: {}.",
+        node.name,
+        node.summary,
+        parts.join("; ")
+    )
 }

@@ -54,8 +54,7 @@ pub fn evidence(
     if *blake3::hash(text.as_bytes()).as_bytes() != record.hash {
         return Ok(Vec::new());
     }
-    let (segment, first) = snapshot.segment_of(ranked.document);
-    let row = segment.rows()[first + ranked.passage - snapshot.passages_of(ranked.document).start];
+    let (segment, row) = snapshot.row_of(ranked.passage);
     let span = row.span();
     let body = &text[span.clone()];
     let tokens = encoder

@@ -60,13 +60,13 @@ pub fn index(common: &Common, path: &Path, rebuild: bool) -> Result<()> {
     Ok(())
 }
 
-pub fn ask(common: &Common, question: &str) -> Result<()> {
+pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Result<()> {
     let started = Instant::now();
     let (snapshot, encoder) = reader(common)?;
     let loaded = started.elapsed();
     let ranking = rank(&snapshot, &encoder, question)?;
     let ranked = started.elapsed();
-    let mut answer = answer::answer(&snapshot, &encoder, question, &ranking)?;
+    let mut answer = answer::answer(&snapshot, &encoder, question, &ranking, level)?;
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     answer.timings_ms = BTreeMap::from([
         ("load", milliseconds(loaded)),
@@ -223,13 +223,11 @@ fn rank(snapshot: &Snapshot, encoder: &Encoder, question: &str) -> Result<Rankin
 
 fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
     let record = &snapshot.body.documents[ranked.document];
-    let (segment, first) = snapshot.segment_of(ranked.document);
-    let local = ranked.passage - snapshot.passages_of(ranked.document).start;
-    let span = segment.rows()[first + local].span();
+    let span = snapshot.row_of(ranked.passage).1.span();
     let text = std::fs::read_to_string(answer::file_of(snapshot, &record.path)).unwrap_or_default();
     let body = text.get(span.clone()).unwrap_or("");
     let words: Vec<&str> = body.split_whitespace().collect();
-    let section = &record.sections[record.passage_sections[local] as usize];
+    let section = &record.sections[snapshot.section_of(ranked.passage)];
     let name = match section.level {
         0 => record.title.clone(),
         _ if section.heading == record.title => record.title.clone(),

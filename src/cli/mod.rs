@@ -9,6 +9,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::query::Level;
+
 /// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
 #[derive(Parser)]
 #[command(version, about)]
@@ -53,7 +55,12 @@ enum Command {
     },
     /// Answer a question with citations
     #[command(after_help = "Example: shas ask \"When did Krakatoa erupt?\"")]
-    Ask { question: String },
+    Ask {
+        question: String,
+        /// Answer at this level instead of the one that the attention favours
+        #[arg(long)]
+        level: Option<Level>,
+    },
     /// List the passages that match best
     #[command(after_help = "Example: shas search \"sourdough starter\" --limit 5")]
     Search {
@@ -114,7 +121,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Open { path } => commands::open(common, path),
         Command::Index { path, rebuild } => commands::index(common, path, *rebuild),
-        Command::Ask { question } => commands::ask(common, question),
+        Command::Ask { question, level } => commands::ask(common, question, *level),
         Command::Search { question, limit } => commands::search(common, question, *limit),
         Command::Tree => commands::tree(common),
         Command::Status => commands::status(common),

@@ -7,28 +7,92 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::Serialize;
+
 use super::RankedPassage;
 use crate::{store::Snapshot, tree};
 
 /// Score that makes a passage e times as likely.
 const TEMPERATURE: f32 = 0.8;
 
-/// The best node of one level.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LevelAttention {
-    /// `domain`, `category`, `entity`, `document`, `section` or `passage`.
-    pub level: &'static str,
-    /// Share of the levels' attention.
-    pub weight: f32,
-    /// The tree node, document index or passage number that it falls on, by level.
-    pub target: u64,
+/// A level that a question can be answered at, broadest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Domain,
+    Category,
+    Entity,
+    Document,
+    Section,
+    Passage,
 }
 
-/// Attention by level, from domain to passage.
-pub type Levels = Vec<LevelAttention>;
+impl Level {
+    /// Every level, broadest first.
+    pub const ALL: [Self; 6] = [
+        Self::Domain,
+        Self::Category,
+        Self::Entity,
+        Self::Document,
+        Self::Section,
+        Self::Passage,
+    ];
 
-/// Sums up the attention of ranked passages at every level.
-pub fn attend(snapshot: &Snapshot, passages: &[RankedPassage]) -> Levels {
+    /// The level's name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::Category => "category",
+            Self::Entity => "entity",
+            Self::Document => "document",
+            Self::Section => "section",
+            Self::Passage => "passage",
+        }
+    }
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Level {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|level| level.name() == name);
+        named.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("no level is called `{name}`; the levels are {names}")
+        })
+    }
+}
+
+/// The best node of one level.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LevelAttention {
+    pub level: Level,
+    /// Share of the levels' attention.
+    pub weight: f32,
+    pub target: Target,
+}
+
+/// What the attention of a level falls on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The id of a domain, category or entity.
+    Node(u64),
+    /// Index of a document in the snapshot.
+    Document(usize),
+    /// Index of a document, and of a section in its record.
+    Section(usize, usize),
+    /// Number of a passage in the snapshot.
+    Passage(usize),
+}
+
+/// Sums up the attention of ranked passages, best first, at every level: broadest level first.
+pub fn attend(snapshot: &Snapshot, passages: &[RankedPassage]) -> Vec<LevelAttention> {
     let Some(best) = passages.first() else {
         return Vec::new();
     };
@@ -42,100 +106,101 @@ pub fn attend(snapshot: &Snapshot, passages: &[RankedPassage]) -> Levels {
         .zip(&raw)
         .map(|(ranked, raw)| (ranked.passage, raw / total))
         .collect();
-    let mut by_level: BTreeMap<usize, (f32, u64)> = BTreeMap::new();
-    let mut offer = |level: usize, (match_, target): (f32, u64)| {
-        let held = by_level.entry(level).or_insert((0.0, target));
-        if match_ > held.0 {
-            *held = (match_, target);
+    let mut matches: BTreeMap<Level, (f32, Target)> = BTreeMap::new();
+    let mut offer = |level: Level, root_sum: f32, places: usize, target: Target| {
+        let coefficient = root_sum * root_sum / places.max(1) as f32;
+        let held = matches.entry(level).or_insert((coefficient, target));
+        if coefficient > held.0 {
+            *held = (coefficient, target);
         }
     };
-    offer(5, (shares[0].1, best.passage as u64));
+    offer(
+        Level::Passage,
+        shares[0].1.sqrt(),
+        1,
+        Target::Passage(best.passage),
+    );
     for (document, sum) in by_document(snapshot, &shares) {
-        let size = snapshot.passages_of(document).len().max(1);
-        offer(3, (sum * sum / size as f32, document as u64));
+        let places = snapshot.passages_of(document).len();
+        offer(Level::Document, sum, places, Target::Document(document));
     }
-    for ((document, section), (sum, first)) in by_section(snapshot, &shares) {
+    for ((document, section), sum) in by_section(snapshot, &shares) {
         let sections = &snapshot.body.documents[document].passage_sections;
-        let size = sections
+        let places = sections
             .iter()
-            .filter(|own| **own == section)
-            .count()
-            .max(1);
-        offer(4, (sum * sum / size as f32, first as u64));
-    }
-    for (node, (sum, size)) in by_node(snapshot, &shares) {
-        let level = match snapshot.body.tree.nodes[node].level {
-            tree::Level::Domain => 0,
-            tree::Level::Category(_) => 1,
-            tree::Level::Entity => 2,
-        };
+            .filter(|&&own| own as usize == section)
+            .count();
         offer(
-            level,
-            (
-                sum * sum / size.max(1) as f32,
-                snapshot.body.tree.nodes[node].id,
-            ),
+            Level::Section,
+            sum,
+            places,
+            Target::Section(document, section),
         );
     }
-    let total: f32 = by_level.values().map(|(match_, _)| match_).sum();
-    const NAMES: [&str; 6] = [
-        "domain", "category", "entity", "document", "section", "passage",
-    ];
-    by_level
+    let nodes = &snapshot.body.tree.nodes;
+    for (node, (sum, places)) in nodes.iter().zip(by_node(snapshot, &shares)) {
+        let level = match node.level {
+            tree::Level::Domain => Level::Domain,
+            tree::Level::Category(_) => Level::Category,
+            tree::Level::Entity => Level::Entity,
+        };
+        offer(level, sum, places, Target::Node(node.id));
+    }
+    let total: f32 = matches.values().map(|(coefficient, _)| coefficient).sum();
+    matches
         .into_iter()
-        .map(|(level, (match_, target))| LevelAttention {
-            level: NAMES[level],
-            weight: match_ / total.max(f32::MIN_POSITIVE),
+        .map(|(level, (coefficient, target))| LevelAttention {
+            level,
+            weight: coefficient / total.max(f32::MIN_POSITIVE),
             target,
         })
         .collect()
 }
 
 /// Σ √share of each document's passages.
-fn by_document(snapshot: &Snapshot, shares: &[(usize, f32)]) -> HashMap<usize, f32> {
-    let mut sums = HashMap::new();
+fn by_document(snapshot: &Snapshot, shares: &[(usize, f32)]) -> BTreeMap<usize, f32> {
+    let mut sums = BTreeMap::new();
     for (passage, share) in shares {
         *sums.entry(snapshot.document_of(*passage)).or_default() += share.sqrt();
     }
     sums
 }
 
-/// Σ √share of each section's own passages, and its first passage among them.
-fn by_section(
-    snapshot: &Snapshot,
-    shares: &[(usize, f32)],
-) -> BTreeMap<(usize, u32), (f32, usize)> {
+/// Σ √share of each section's own passages.
+fn by_section(snapshot: &Snapshot, shares: &[(usize, f32)]) -> BTreeMap<(usize, usize), f32> {
     let mut sums = BTreeMap::new();
     for (passage, share) in shares {
         let document = snapshot.document_of(*passage);
-        let local = passage - snapshot.passages_of(document).start;
-        let section = snapshot.body.documents[document].passage_sections[local];
-        sums.entry((document, section)).or_insert((0.0, *passage)).0 += share.sqrt();
+        let section = snapshot.section_of(*passage);
+        *sums.entry((document, section)).or_default() += share.sqrt();
     }
     sums
 }
 
-/// Σ √share over a node's documents, each standing as one place, and their number.
-fn by_node(snapshot: &Snapshot, shares: &[(usize, f32)]) -> Vec<(usize, (f32, usize))> {
+/// Σ √share over each node's documents, every document standing as one place, and their number.
+fn by_node(snapshot: &Snapshot, shares: &[(usize, f32)]) -> Vec<(f32, usize)> {
     let mut mass: HashMap<u32, f32> = HashMap::new();
     for (passage, share) in shares {
         let document = snapshot.document_of(*passage);
-        *mass
-            .entry(snapshot.body.documents[document].id)
-            .or_default() += share;
+        let id = snapshot.body.documents[document].id;
+        *mass.entry(id).or_default() += share;
     }
-    let tree = &snapshot.body.tree;
-    tree.nodes
+    let nodes = &snapshot.body.tree.nodes;
+    let index: HashMap<u64, usize> = nodes
         .iter()
         .enumerate()
-        .map(|(index, node)| {
-            let documents = tree.documents_below(node);
-            let sum = documents
-                .iter()
-                .filter_map(|id| mass.get(id))
-                .map(|share| share.sqrt())
-                .sum();
-            (index, (sum, documents.len()))
-        })
-        .collect()
+        .map(|(index, node)| (node.id, index))
+        .collect();
+    let mut sums = vec![(0.0, 0); nodes.len()];
+    // Children stand after their parents, so every node is whole before it is added to its own parent.
+    for (own, node) in nodes.iter().enumerate().rev() {
+        let roots = node.documents.iter().filter_map(|id| mass.get(id));
+        sums[own].0 += roots.map(|share| share.sqrt()).sum::<f32>();
+        sums[own].1 += node.documents.len();
+        if let Some(&parent) = node.parent.and_then(|parent| index.get(&parent)) {
+            sums[parent].0 += sums[own].0;
+            sums[parent].1 += sums[own].1;
+        }
+    }
+    sums
 }

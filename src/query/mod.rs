@@ -20,7 +20,7 @@ use crate::{
 
 pub use fusion::{FusionWeights, z_scores};
 pub use granules::best_granules;
-pub use levels::{LevelAttention, Levels};
+pub use levels::{Level, LevelAttention, Target};
 
 /// Candidates taken from the text index, and from passage vectors.
 const CANDIDATES: usize = 200;
@@ -62,10 +62,22 @@ pub struct Ranking {
     pub query: QueryEncoding,
     /// Best first.
     pub passages: Vec<RankedPassage>,
-    pub levels: Levels,
+    /// Broadest level first; empty where nothing matches.
+    pub levels: Vec<LevelAttention>,
 }
 
 impl Ranking {
+    /// The level that the attention favours, or the attention of the level that is `wanted`.
+    pub fn route(&self, wanted: Option<Level>) -> Option<&LevelAttention> {
+        match wanted {
+            Some(wanted) => self.levels.iter().find(|own| own.level == wanted),
+            None => {
+                let levels = self.levels.iter();
+                levels.max_by(|a, b| a.weight.total_cmp(&b.weight))
+            }
+        }
+    }
+
     /// The best passage of each document, best first.
     pub fn documents(&self) -> impl Iterator<Item = &RankedPassage> {
         let mut seen = HashSet::new();

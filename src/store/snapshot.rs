@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     FORMAT_VERSION, StoreError,
     records::{DocumentRecord, FileStatus},
-    segment::Segment,
+    segment::{PassageRow, Segment},
     text_index::TextReader,
     write_atomically,
 };
@@ -91,6 +91,21 @@ impl Snapshot {
             .segments
             .partition_point(|(name, _)| *name < record.segment);
         (&self.segments[at].1, record.first_passage as usize)
+    }
+
+    /// A passage's row and the segment that holds it.
+    pub fn row_of(&self, passage: usize) -> (&Segment, PassageRow) {
+        let document = self.document_of(passage);
+        let (segment, first) = self.segment_of(document);
+        let local = passage - self.passages_of(document).start;
+        (segment, segment.rows()[first + local])
+    }
+
+    /// Index of a passage's section in the record of its document.
+    pub fn section_of(&self, passage: usize) -> usize {
+        let document = self.document_of(passage);
+        let local = passage - self.passages_of(document).start;
+        self.body.documents[document].passage_sections[local] as usize
     }
 
     /// Index of the document with this id.
