@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -129,19 +129,25 @@ pub fn status(common: &Common) -> Result<()> {
     Ok(())
 }
 
-pub fn convert(package: &Path, output: &Path, fit_text: Option<&Path>) -> Result<()> {
+pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()> {
     std::fs::create_dir_all(output)
         .with_context(|| format!("cannot create {}", output.display()))?;
     convert::convert_trunk(package, output)?;
-    if let Some(folder) = fit_text {
-        let documents = corpus::read(folder)?.filter_map(Result::ok);
-        let texts: Vec<String> = documents.map(|document| document.text).collect();
-        if texts.is_empty() {
+    let mut texts = Vec::new();
+    for folder in fit_text {
+        let documents = match folder.join("corpus.jsonl").exists() {
+            true => corpus::read_beir_documents(folder)?,
+            false => corpus::read(folder)?.filter_map(Result::ok).collect(),
+        };
+        if documents.is_empty() {
             bail!(
-                "{} holds no text; give a folder of .md or .txt files",
+                "{} holds no text; give a folder of .md or .txt files, or one with a corpus.jsonl",
                 folder.display()
             );
         }
+        texts.extend(documents.into_iter().map(|document| document.text));
+    }
+    if !texts.is_empty() {
         convert::fit_granules(&texts, output)?;
     }
     println!("wrote {}", output.display());

@@ -98,9 +98,9 @@ enum Command {
         package: PathBuf,
         /// Where the int8 weights go
         output: PathBuf,
-        /// Fit idf and the granule projection to the text files below this folder
-        #[arg(long, value_name = "DIR")]
-        fit_text: Option<PathBuf>,
+        /// Fit idf and the granule projection to these folders of text files or BEIR corpora
+        #[arg(long, value_name = "DIR", num_args = 1..)]
+        fit_text: Vec<PathBuf>,
     },
 }
 
@@ -144,6 +144,6 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             package,
             output,
             fit_text,
-        } => commands::convert(package, output, fit_text.as_deref()),
+        } => commands::convert(package, output, fit_text),
     }
 }

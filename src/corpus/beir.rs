@@ -59,16 +59,7 @@ pub struct BeirOptions {
 /// # Errors
 /// When a file is missing or a line is not what it should be; the message names file and line.
 pub fn read_beir(folder: &Path, options: &BeirOptions) -> Result<Beir, CorpusError> {
-    let mut documents: Vec<(String, Vec<Line>)> = Vec::new();
-    let mut index: HashMap<String, usize> = HashMap::new();
-    for line in json_lines::<Line>(&folder.join("corpus.jsonl"))? {
-        let key = document_key(&line);
-        let at = *index.entry(key.clone()).or_insert(documents.len());
-        if at == documents.len() {
-            documents.push((key, Vec::new()));
-        }
-        documents[at].1.push(line);
-    }
+    let mut documents = read_lines(folder)?;
     let mut relevance = read_relevance(&folder.join("qrels/test.tsv"))?;
     if options.merge_turns {
         merge_turns(&mut documents, &mut relevance);
@@ -87,6 +78,30 @@ pub fn read_beir(folder: &Path, options: &BeirOptions) -> Result<Beir, CorpusErr
         title_questions(&mut beir);
     }
     Ok(beir)
+}
+
+/// Reads only the documents of a set.
+///
+/// # Errors
+/// As [`read_beir`].
+pub fn read_beir_documents(folder: &Path) -> Result<Vec<Document>, CorpusError> {
+    let documents = read_lines(folder)?.into_iter();
+    Ok(documents.map(|(key, lines)| document(key, lines)).collect())
+}
+
+/// The lines of each document, by its key, in the order of the file.
+fn read_lines(folder: &Path) -> Result<Vec<(String, Vec<Line>)>, CorpusError> {
+    let mut documents: Vec<(String, Vec<Line>)> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
+    for line in json_lines::<Line>(&folder.join("corpus.jsonl"))? {
+        let key = document_key(&line);
+        let at = *index.entry(key.clone()).or_insert(documents.len());
+        if at == documents.len() {
+            documents.push((key, Vec::new()));
+        }
+        documents[at].1.push(line);
+    }
+    Ok(documents)
 }
 
 fn document_key(line: &Line) -> String {

@@ -9,7 +9,7 @@ mod walk;
 
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
-pub use beir::{Beir, BeirOptions, Query, read_beir};
+pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
 pub use resolve::LinkResolver;
 pub use walk::{ScannedFile, parse, read, scan};
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use candle_core::Device;
+use rayon::prelude::*;
 use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
@@ -21,8 +22,9 @@ use crate::{ops::granule_keys::KEY_DIMENSIONS, text::Tokenizer};
 
 /// Word pieces of one window when tables are fitted.
 const FIT_WINDOW_TOKENS: usize = 200;
-/// Windows whose states the projection is fitted to, spread evenly over the texts.
+/// Windows whose states the projection is fitted to, spread evenly over the texts, and of one batch.
 const FIT_WINDOWS: usize = 2_000;
+const BATCH_WINDOWS: usize = 64;
 /// Rounds of orthogonal iteration; the subspace, all that matters for products, settles long before.
 const FIT_ROUNDS: usize = 60;
 
@@ -62,12 +64,15 @@ pub fn convert_trunk(package: &Path, output: &Path) -> Result<(), ModelError> {
 /// Fits idf and projection to `texts` and writes `granules.safetensors` into `output`, beside the trunk.
 pub fn fit_granules(texts: &[String], output: &Path) -> Result<(), ModelError> {
     let tokenizer = Tokenizer::from_file(&output.join("tokenizer.json"))?;
-    let mut windows: Vec<Vec<u32>> = Vec::new();
-    for text in texts {
-        let tokens = tokenizer.tokenize(text)?;
-        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-        windows.extend(ids.chunks(FIT_WINDOW_TOKENS).map(<[u32]>::to_vec));
-    }
+    let windows: Vec<Vec<Vec<u32>>> = texts
+        .par_iter()
+        .map(|text| {
+            let tokens = tokenizer.tokenize(text)?;
+            let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+            Ok(ids.chunks(FIT_WINDOW_TOKENS).map(<[u32]>::to_vec).collect())
+        })
+        .collect::<Result<_, ModelError>>()?;
+    let windows = windows.concat();
     let config = load_config(output)?;
     let idf = idf(&windows, config.vocab_size);
     // Any projection will do to load the trunk, whose states are asked for.
@@ -75,7 +80,8 @@ pub fn fit_granules(texts: &[String], output: &Path) -> Result<(), ModelError> {
     write_granules(output, &vec![0.0; KEY_DIMENSIONS * hidden], hidden, &idf)?;
     let encoder = Encoder::load(output)?;
     let stride = (windows.len() / FIT_WINDOWS).max(1);
-    let moment = second_moment(&encoder, windows.iter().step_by(stride), &idf)?;
+    let fitted: Vec<&Vec<u32>> = windows.iter().step_by(stride).collect();
+    let moment = second_moment(&encoder, &fitted, &idf)?;
     let projection = principal_subspace(&moment, hidden, KEY_DIMENSIONS);
     write_granules(output, &projection, hidden, &idf)
 }
@@ -102,26 +108,31 @@ fn idf(windows: &[Vec<u32>], vocab: usize) -> Vec<f32> {
 }
 
 /// Σ idf · s sᵀ over token states s, `[hidden, hidden]`.
-fn second_moment<'a>(
+fn second_moment(
     encoder: &Encoder,
-    windows: impl Iterator<Item = &'a Vec<u32>>,
+    windows: &[&Vec<u32>],
     idf: &[f32],
 ) -> Result<Vec<f64>, ModelError> {
     let hidden = encoder.dimensions();
     let mut moment = vec![0f64; hidden * hidden];
-    for window in windows {
+    for windows in windows.chunks(BATCH_WINDOWS) {
         let mut batch = PackedBatch::default();
-        batch.push(window.iter().copied());
-        let states = encoder.states(&batch)?;
-        for (token, state) in window.iter().zip(states.chunks_exact(hidden)) {
-            let weight = idf[*token as usize];
-            for (row, a) in moment.chunks_exact_mut(hidden).zip(state) {
-                let scaled = weight * a;
-                row.iter_mut()
-                    .zip(state)
-                    .for_each(|(sum, b)| *sum += f64::from(scaled * b));
-            }
+        for window in windows {
+            batch.push(window.iter().copied());
         }
+        let states = encoder.states(&batch)?;
+        moment
+            .par_chunks_exact_mut(hidden)
+            .enumerate()
+            .for_each(|(row, sums)| {
+                let tokens = batch.token_ids.iter().zip(states.chunks_exact(hidden));
+                for (token, state) in tokens {
+                    let scaled = idf[*token as usize] * state[row];
+                    sums.iter_mut()
+                        .zip(state)
+                        .for_each(|(sum, value)| *sum += f64::from(scaled * value));
+                }
+            });
     }
     Ok(moment)
 }

@@ -42,6 +42,8 @@ pub struct PassageEncoding {
 pub struct QueryEncoding {
     /// Unit length, `[hidden]`.
     pub vector: Vec<f32>,
+    /// The word pieces that weigh anything.
+    pub token_ids: Vec<u32>,
     /// One key a weighted word piece.
     pub keys: QueryKeys,
     /// Idf of those word pieces, summing to 1 unless there is none.
@@ -113,10 +115,11 @@ impl Encoder {
         let mut batch = PackedBatch::default();
         batch.push(framed(&[], &token_ids));
         let states = self.states(&batch)?;
-        let (mut keys, mut weights) = (Vec::new(), Vec::new());
+        let (mut weighted, mut keys, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (token, state) in batch.token_ids.iter().zip(states.chunks_exact(self.hidden)) {
             let weight = self.granules.idf(*token);
             if weight > 0.0 {
+                weighted.push(*token);
                 keys.push(self.granules.key(state));
                 weights.push(weight);
             }
@@ -125,6 +128,7 @@ impl Encoder {
         weights.iter_mut().for_each(|weight| *weight /= total);
         Ok(QueryEncoding {
             vector: mean(&states, self.hidden),
+            token_ids: weighted,
             keys: QueryKeys::new(keys.iter().map(|key| key.as_slice())),
             weights,
         })

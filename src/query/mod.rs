@@ -106,7 +106,16 @@ pub fn rank(
     if snapshot.body.model != encoder.fingerprint() {
         return Err(QueryError::OtherModel);
     }
-    let query = encoder.encode_query(question)?;
+    rank_encoded(snapshot, encoder.encode_query(question)?, question, weights)
+}
+
+/// Ranks the passages of `snapshot` for a question that is encoded already.
+pub fn rank_encoded(
+    snapshot: &Snapshot,
+    query: QueryEncoding,
+    question: &str,
+    weights: &FusionWeights,
+) -> Result<Ranking, QueryError> {
     let dense = dense_scores(snapshot, &query.vector);
     let mut pool: BTreeSet<usize> = text_candidates(snapshot, question)?;
     pool.extend(best(&dense, CANDIDATES));

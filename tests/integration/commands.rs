@@ -1,0 +1,146 @@
+//! The commands as a user runs them, on the bundled vault.
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::vault::{INDEX, corpus};
+
+fn shas(arguments: &[&str]) -> String {
+    let output = Command::cargo_bin("shas")
+        .expect("is built")
+        .env("SHAS_INDEX", INDEX.path())
+        .args(arguments)
+        .output()
+        .expect("runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("is text")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&shas(arguments)).expect("is JSON")
+}
+
+#[test]
+fn open_without_a_terminal_prints_the_top_of_the_tree() {
+    let vault = corpus();
+    let printed = shas(&["open", &vault.to_string_lossy()]);
+    assert!(
+        printed
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("documents")),
+        "{printed}"
+    );
+    assert!(printed.lines().count() >= 7, "{printed}");
+}
+
+#[test]
+fn ask_answers_with_citations() {
+    let answer = json(&[
+        "ask",
+        "--json",
+        "When did the Curiosity rover land on Mars?",
+    ]);
+    assert_eq!(answer["citations"][0]["path"], "Astronomy/Mars.md");
+    assert!(
+        answer["answer"]["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("6 August 2012"))
+    );
+    let levels = answer["levels"].as_object().expect("an object");
+    let names: Vec<&str> = levels.keys().map(String::as_str).collect();
+    for name in [
+        "domain", "category", "entity", "document", "section", "passage",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    for key in [
+        "path",
+        "line_start",
+        "line_end",
+        "byte_start",
+        "byte_end",
+        "quote",
+        "score",
+    ] {
+        assert!(!answer["citations"][0][key].is_null(), "{key}");
+    }
+    assert!(answer["timings_ms"].is_object());
+    let broad = json(&["ask", "--json", "--level", "category", "stars"]);
+    assert_eq!(broad["answer"]["level"], "category");
+}
+
+#[test]
+fn search_lists_hits_with_their_parts() {
+    let found = json(&[
+        "search",
+        "--json",
+        "--limit",
+        "3",
+        "how is sourdough kept alive",
+    ]);
+    let hits = found["hits"].as_array().expect("a list");
+    assert_eq!(hits.len(), 3);
+    assert!(
+        hits[0]["path"]
+            .as_str()
+            .is_some_and(|path| path.starts_with("Bread/")),
+        "{found}"
+    );
+    assert!(hits[0]["line"].as_u64().is_some_and(|line| line > 0));
+    for part in ["bm25", "passage", "granule", "links"] {
+        assert!(hits[0]["parts"][part].is_number(), "{part}");
+    }
+}
+
+#[test]
+fn chinese_is_found_by_its_characters() {
+    let found = json(&["search", "--json", "--limit", "3", "古琴有几种声音？"]);
+    assert_eq!(found["hits"][0]["path"], "Music/古琴.md");
+}
+
+#[test]
+fn tree_and_status_give_everything_as_json() {
+    let tree = json(&["tree", "--json"]);
+    assert_eq!(
+        tree["levels"],
+        serde_json::json!(["domain", "category", "entity", "document"])
+    );
+    let nodes = tree["nodes"].as_array().expect("a list");
+    let mut documents = 0;
+    for node in nodes {
+        assert!(!node["name"].as_str().expect("a name").is_empty());
+        assert!(node["summary"].is_string());
+        assert_eq!(node["parent"].is_null(), node["level"] == "domain");
+        assert!(!node["children"].as_array().expect("a list").is_empty());
+        if node["level"] == "domain" {
+            documents += node["n_documents"].as_u64().expect("a count");
+        }
+    }
+    let status = json(&["status", "--json"]);
+    assert_eq!(status["counts"]["indexed"], documents);
+    assert_eq!(status["counts"]["skipped"], 1, "the empty note");
+    assert_eq!(status["files"].as_array().expect("a list").len(), 153);
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let help = shas(&["--help"]);
+    let commands = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help");
+    let mut count = 0;
+    for command in commands {
+        assert!(
+            shas(&[command, "--help"]).contains("Example: shas "),
+            "{command}"
+        );
+        count += 1;
+    }
+    assert!(count >= 8);
+}

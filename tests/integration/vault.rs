@@ -1,0 +1,90 @@
+//! The bundled vault, indexed once for all tests, and its tree.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use shas::{ingest, model::Encoder, store::Snapshot, tree::Level};
+
+/// The top of the project.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The bundled vault.
+pub fn corpus() -> PathBuf {
+    project().join("corpora/vault")
+}
+
+/// The shipped model.
+pub static ENCODER: LazyLock<Encoder> =
+    LazyLock::new(|| Encoder::load(&project().join("assets/model")).expect("the model loads"));
+
+/// The index of the bundled vault; the folder lives as long as the tests.
+pub static INDEX: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let outcome = ingest::index(&corpus(), folder.path(), &ENCODER, &|_| ()).expect("indexes");
+    assert_eq!(outcome.indexed + outcome.skipped.len(), 153);
+    folder
+});
+
+/// What was published of it.
+pub fn snapshot() -> Snapshot {
+    Snapshot::open(INDEX.path()).expect("opens")
+}
+
+#[test]
+fn the_tree_has_the_designed_levels() {
+    let tree = snapshot().body.tree;
+    let count = |level| tree.nodes.iter().filter(|node| node.level == level).count();
+    let (entities, categories, domains) = (
+        count(Level::Entity),
+        count(Level::Category(1)),
+        count(Level::Domain),
+    );
+    assert!((12..=18).contains(&entities), "{entities} entities");
+    assert!((4..=6).contains(&categories), "{categories} categories");
+    assert!((2..=3).contains(&domains), "{domains} domains");
+}
+
+/// Notes of one folder belong together: most of each domain's notes come from one of them.
+#[test]
+fn domains_follow_the_subjects() {
+    let snapshot = snapshot();
+    let tree = &snapshot.body.tree;
+    for node in tree
+        .nodes
+        .iter()
+        .filter(|node| node.level == Level::Category(1))
+    {
+        let below = tree.documents_below(node);
+        let folders: Vec<&str> = below
+            .iter()
+            .filter_map(|&id| snapshot.document_with_id(id))
+            .map(|document| {
+                snapshot.body.documents[document]
+                    .path
+                    .split('/')
+                    .next()
+                    .unwrap_or("")
+            })
+            .collect();
+        let most = ["Astronomy", "Bread", "Music"]
+            .map(|subject| folders.iter().filter(|folder| **folder == subject).count())
+            .into_iter()
+            .max()
+            .unwrap_or(0);
+        assert!(most * 10 >= folders.len() * 7, "{}: {folders:?}", node.name);
+    }
+}
+
+#[test]
+fn a_second_run_encodes_nothing_and_changes_nothing() {
+    let before = snapshot().body;
+    let outcome = ingest::index(&corpus(), INDEX.path(), &ENCODER, &|_| ()).expect("indexes");
+    assert_eq!(outcome.unchanged, outcome.indexed);
+    let after = snapshot().body;
+    assert_eq!(before.documents, after.documents);
+    assert_eq!(before.tree, after.tree);
+}
