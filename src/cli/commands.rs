@@ -21,9 +21,6 @@ use crate::{
     tree::Level,
 };
 
-/// Characters of a hit's snippet.
-const SNIPPET_CHARACTERS: usize = 160;
-
 pub fn open(common: &Common, path: &Path) -> Result<()> {
     let folder = paths::index_of(common, path)?;
     index_into(common, path, &folder)?;
@@ -222,27 +219,13 @@ fn rank(snapshot: &Snapshot, encoder: &Encoder, question: &str) -> Result<Rankin
 }
 
 fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
-    let record = &snapshot.body.documents[ranked.document];
-    let span = snapshot.row_of(ranked.passage).1.span();
-    let text = std::fs::read_to_string(answer::file_of(snapshot, &record.path)).unwrap_or_default();
-    let body = text.get(span.clone()).unwrap_or("");
-    let words: Vec<&str> = body.split_whitespace().collect();
-    let section = &record.sections[snapshot.section_of(ranked.passage)];
-    let name = match section.level {
-        0 => record.title.clone(),
-        _ if section.heading == record.title => record.title.clone(),
-        _ => format!("{} › {}", record.title, section.heading),
-    };
+    let place = answer::hit(snapshot, ranked);
     output::Hit {
         id: ranked.passage as u64,
         level: "passage",
-        name,
-        path: record.path.clone(),
-        line: if body.is_empty() {
-            1
-        } else {
-            answer::line_of(&text, span.start)
-        },
+        name: place.name,
+        path: place.path,
+        line: place.line,
         score: ranked.score,
         parts: output::HitParts {
             bm25: ranked.parts.bm25,
@@ -250,7 +233,7 @@ fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
             granule: ranked.parts.granule,
             links: ranked.parts.links,
         },
-        snippet: words.join(" ").chars().take(SNIPPET_CHARACTERS).collect(),
+        snippet: place.snippet,
     }
 }
 
