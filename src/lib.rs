@@ -23,6 +23,7 @@
 //! | [`ingest`] | the write path on one page |
 //! | [`query`] | the read path on one page |
 //! | [`answer`] | sentences with citations, or a node of the tree |
+//! | [`tui`] | the browser: tree, preview, answers |
 //! | [`cli`] | the commands |
 //! | [`eval`] | a side road: figures on sets in the BEIR layout |
 //!
@@ -42,4 +43,5 @@ pub mod ingest;
 pub mod query;
 pub mod answer;
 pub mod eval;
+pub mod tui;
 pub mod cli;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal,
     path::Path,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use crate::{
     query::{self, FusionWeights, Ranking},
     store::{FileState, Snapshot},
     tree::Level,
+    tui,
 };
 
 pub fn open(common: &Common, path: &Path) -> Result<()> {
@@ -27,6 +29,8 @@ pub fn open(common: &Common, path: &Path) -> Result<()> {
     let snapshot = Snapshot::open(&folder)?;
     if common.json {
         tree_json(&snapshot)
+    } else if std::io::stdout().is_terminal() {
+        Ok(tui::run(snapshot, &tui_options(common)?)?)
     } else {
         top_of_tree(&snapshot)
     }
@@ -200,6 +204,21 @@ fn index_into(common: &Common, path: &Path, folder: &Path) -> Result<ingest::Out
         );
     }
     Ok(outcome)
+}
+
+fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
+    let set = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.trim().is_empty())
+    };
+    Ok(tui::TuiOptions {
+        model: paths::model(common)?,
+        editor: set("VISUAL")
+            .or_else(|| set("EDITOR"))
+            .unwrap_or_else(|| "vi".to_owned()),
+        colour: set("NO_COLOR").is_none(),
+    })
 }
 
 fn reader(common: &Common) -> Result<(Snapshot, Encoder)> {
