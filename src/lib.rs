@@ -23,13 +23,15 @@
 //! | [`ingest`] | the write path on one page |
 //! | [`query`] | the read path on one page |
 //! | [`answer`] | sentences with citations, or a node of the tree |
+//! | [`tui`] | the browser: tree, preview, answers |
 //! | [`cli`] | the commands |
 //! | [`eval`] | a side road: figures on sets in the BEIR layout |
 //!
 //! # Invariants
 //!
-//! Imports point upwards in this table only. candle appears in `model` alone, sled and tantivy in `store`.
-//! The library never touches the terminal or the environment outside [`cli`]. Nothing in a corpus is ever
+//! Imports point upwards in this table only. candle appears in `model` alone, sled and tantivy in `store`,
+//! ratatui in `tui`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
+//! only. Nothing in a corpus is ever
 //! written to. A quote is compared with the file before it is shown. There is no server and no network.
 
 pub mod corpus;
@@ -41,5 +43,6 @@ pub mod store;
 pub mod ingest;
 pub mod query;
 pub mod answer;
+pub mod tui;
 pub mod eval;
 pub mod cli;

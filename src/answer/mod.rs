@@ -3,6 +3,7 @@
 //! A detail is answered by the sentences that the question's tokens attend to most, each checked against the
 //! file as it is now; a broad question by the node that its attention falls on.
 
+mod hit;
 mod sentence;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     tree::Node,
 };
 
+pub use hit::{Hit, hit};
 pub use sentence::{Evidence, line_of};
 
 /// Passages that evidence is taken from, and how many of them may be of one document.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -19,10 +20,8 @@ use crate::{
     query::{self, FusionWeights, Ranking},
     store::{FileState, Snapshot},
     tree::Level,
+    tui,
 };
-
-/// Characters of a hit's snippet.
-const SNIPPET_CHARACTERS: usize = 160;
 
 pub fn open(common: &Common, path: &Path) -> Result<()> {
     let folder = paths::index_of(common, path)?;
@@ -30,6 +29,8 @@ pub fn open(common: &Common, path: &Path) -> Result<()> {
     let snapshot = Snapshot::open(&folder)?;
     if common.json {
         tree_json(&snapshot)
+    } else if std::io::stdout().is_terminal() {
+        Ok(tui::run(snapshot, &tui_options(common)?)?)
     } else {
         top_of_tree(&snapshot)
     }
@@ -211,6 +212,21 @@ fn index_into(common: &Common, path: &Path, folder: &Path) -> Result<ingest::Out
     Ok(outcome)
 }
 
+fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
+    let set = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.trim().is_empty())
+    };
+    Ok(tui::TuiOptions {
+        model: paths::model(common)?,
+        editor: set("VISUAL")
+            .or_else(|| set("EDITOR"))
+            .unwrap_or_else(|| "vi".to_owned()),
+        colour: set("NO_COLOR").is_none(),
+    })
+}
+
 fn reader(common: &Common) -> Result<(Snapshot, Encoder)> {
     Ok((
         Snapshot::open(&paths::index_to_read(common)?)?,
@@ -228,27 +244,13 @@ fn rank(snapshot: &Snapshot, encoder: &Encoder, question: &str) -> Result<Rankin
 }
 
 fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
-    let record = &snapshot.body.documents[ranked.document];
-    let span = snapshot.row_of(ranked.passage).1.span();
-    let text = std::fs::read_to_string(answer::file_of(snapshot, &record.path)).unwrap_or_default();
-    let body = text.get(span.clone()).unwrap_or("");
-    let words: Vec<&str> = body.split_whitespace().collect();
-    let section = &record.sections[snapshot.section_of(ranked.passage)];
-    let name = match section.level {
-        0 => record.title.clone(),
-        _ if section.heading == record.title => record.title.clone(),
-        _ => format!("{} › {}", record.title, section.heading),
-    };
+    let place = answer::hit(snapshot, ranked);
     output::Hit {
         id: ranked.passage as u64,
         level: "passage",
-        name,
-        path: record.path.clone(),
-        line: if body.is_empty() {
-            1
-        } else {
-            answer::line_of(&text, span.start)
-        },
+        name: place.name,
+        path: place.path,
+        line: place.line,
         score: ranked.score,
         parts: output::HitParts {
             bm25: ranked.parts.bm25,
@@ -256,7 +258,7 @@ fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
             granule: ranked.parts.granule,
             links: ranked.parts.links,
         },
-        snippet: words.join(" ").chars().take(SNIPPET_CHARACTERS).collect(),
+        snippet: place.snippet,
     }
 }
 

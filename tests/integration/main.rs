@@ -1,9 +1,16 @@
 //! The tests that run the whole of it: the shipped model, the bundled vault, the command line, the source tree.
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
 mod layout;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
 mod questions;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
 mod vault;

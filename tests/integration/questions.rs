@@ -74,7 +74,7 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
             .any(|evidence| paths.contains(&evidence.path.as_str()))
         {
             true => found += 1,
-            false => missed.push((&question.id[..], paths.join(", "))),
+            false => missed.push((question.id.clone(), paths.join(", "))),
         }
     }
     assert_eq!(asked, 80);

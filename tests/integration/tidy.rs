@@ -215,7 +215,6 @@ fn the_top_level_is_as_agreed() {
         "kernels",
         "src",
         "tests",
-        "rustfmt.toml",
         "target",
     ];
     for entry in fs::read_dir(project()).expect("reads") {

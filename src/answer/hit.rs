@@ -1,0 +1,53 @@
+//! Where a ranked passage stands, in words and in its file.
+
+use super::{file_of, line_of};
+use crate::{query::RankedPassage, store::Snapshot};
+
+/// Characters of a snippet.
+const SNIPPET_CHARACTERS: usize = 160;
+
+/// A ranked passage as it is listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Title of the document, and its section's heading.
+    pub name: String,
+    /// Index of the document in the snapshot.
+    pub document: usize,
+    /// Relative to the corpus root.
+    pub path: String,
+    /// First byte of the passage.
+    pub start: usize,
+    /// Its line, counted from 1; 1 where the file has changed too much.
+    pub line: usize,
+    /// How the passage begins behind its headings, on one line.
+    pub snippet: String,
+}
+
+/// Looks a ranked passage up in its file.
+pub fn hit(snapshot: &Snapshot, ranked: &RankedPassage) -> Hit {
+    let record = &snapshot.body.documents[ranked.document];
+    let span = snapshot.row_of(ranked.passage).1.span();
+    let text = std::fs::read_to_string(file_of(snapshot, &record.path)).unwrap_or_default();
+    let body = text.get(span.clone()).unwrap_or("");
+    // The headings are in the name already.
+    let is_heading = |line: &&str| line.trim_start_matches('#').len() < line.len();
+    let prose = body.lines().filter(|line| !is_heading(line));
+    let words: Vec<&str> = prose.flat_map(str::split_whitespace).collect();
+    let section = &record.sections[snapshot.section_of(ranked.passage)];
+    let name = match section.level {
+        0 => record.title.clone(),
+        _ if section.heading == record.title => record.title.clone(),
+        _ => format!("{} › {}", record.title, section.heading),
+    };
+    Hit {
+        name,
+        document: ranked.document,
+        path: record.path.clone(),
+        start: span.start,
+        line: match body {
+            "" => 1,
+            _ => line_of(&text, span.start),
+        },
+        snippet: words.join(" ").chars().take(SNIPPET_CHARACTERS).collect(),
+    }
+}

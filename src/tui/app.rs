@@ -1,0 +1,460 @@
+//! The state behind the screen, and what each action does to it.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use ratatui::layout::{Position, Rect};
+
+use super::{
+    TuiOptions,
+    action::{Action, Motion, Scope},
+    answer_pane::AnswerPane,
+    asking::{self, Answered, Reply, Request},
+    frame,
+    help::Help,
+    layout::{self, Areas},
+    library::{Item, Library},
+    preview_pane::{PreviewPane, Subject},
+    query_line::QueryLine,
+    reader::{self, FileText},
+    status_line::Notice,
+    theme::Theme,
+    tree_pane::TreePane,
+    worker::{Stopped, Worker},
+};
+use crate::{query::Level, store::Snapshot};
+
+/// What has the focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    Query,
+    Tree,
+    Answer,
+    Preview,
+}
+
+/// What the app cannot do without the terminal.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    Quit,
+    /// Opens a file in the editor, at a line counted from 1.
+    Edit(PathBuf, usize),
+    /// Puts a text on the clipboard.
+    Copy(String),
+}
+
+/// The state of everything.
+pub struct App {
+    pub library: Arc<Library>,
+    pub theme: Theme,
+    pub tree: TreePane,
+    pub answer: Option<AnswerPane>,
+    pub preview: PreviewPane,
+    pub query: QueryLine,
+    pub help: Option<Help>,
+    /// The whole screen when it was last drawn.
+    pub area: Rect,
+    notice: Notice,
+    focus: Focus,
+    /// What gets the focus when the query line is left.
+    back: Focus,
+    /// The tree or the answer, whichever the preview follows.
+    list: Focus,
+    hides_answer: bool,
+    /// The question asked last, and whether its answer is still to come.
+    question: Option<String>,
+    thinking: bool,
+    asker: Worker<Request, Reply>,
+    reader: Worker<usize, FileText>,
+    started: Instant,
+}
+
+impl App {
+    /// Starts the threads and shows the top of the tree.
+    pub fn new(snapshot: Snapshot, options: &TuiOptions) -> std::io::Result<Self> {
+        let library = Arc::new(Library::new(snapshot));
+        let mut app = Self {
+            theme: Theme::new(options.colour),
+            tree: TreePane::new(&library),
+            answer: None,
+            preview: PreviewPane::new(),
+            query: QueryLine::default(),
+            help: None,
+            area: Rect::default(),
+            notice: Notice::default(),
+            focus: Focus::Tree,
+            back: Focus::Tree,
+            list: Focus::Tree,
+            hides_answer: false,
+            question: None,
+            thinking: false,
+            asker: asking::spawn(Arc::clone(&library), options.model.clone())?,
+            reader: reader::spawn(Arc::clone(&library))?,
+            started: Instant::now(),
+            library,
+        };
+        app.refresh_preview();
+        Ok(app)
+    }
+
+    pub fn focus(&self) -> Focus {
+        self.focus
+    }
+
+    /// Where keys are looked up.
+    pub fn scope(&self) -> Scope {
+        match self.focus {
+            _ if self.help.is_some() => Scope::Help,
+            Focus::Query => Scope::Query,
+            Focus::Tree => Scope::Tree,
+            Focus::Answer => Scope::Answer,
+            Focus::Preview => Scope::Preview,
+        }
+    }
+
+    pub fn areas(&self) -> Areas {
+        layout::areas(self.area, self.focus, self.shows_answer())
+    }
+
+    /// Whether a thread is at work.
+    pub fn busy(&self) -> bool {
+        self.asker.busy() || self.reader.busy()
+    }
+
+    /// What the status line says.
+    pub fn notice(&self) -> Notice {
+        let frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+        let frame = frames[(self.started.elapsed().as_millis() / 100) as usize % frames.len()];
+        match (self.thinking, self.asker.busy()) {
+            (true, _) => Notice::new(format!("{frame} thinking")),
+            (false, true) if self.notice == Notice::default() => {
+                Notice::new(format!("{frame} loading the model"))
+            }
+            _ => self.notice.clone(),
+        }
+    }
+
+    /// Tells the user something.
+    pub fn notify(&mut self, notice: Notice) {
+        self.notice = notice;
+    }
+
+    /// Reads what is shown again, after the editor had it.
+    pub fn reload(&mut self) {
+        self.preview.reload(&mut self.reader);
+    }
+
+    /// Takes what the threads have finished.
+    pub fn poll(&mut self) {
+        match self.asker.poll() {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.receive(reply),
+            Err(Stopped) => {
+                let sentence = "Answering has stopped by a defect; quit and open again.";
+                self.receive(Reply::Failed(sentence.to_owned()));
+            }
+        }
+        match self.reader.poll() {
+            Ok(None) => {}
+            Ok(Some(file)) => self.preview.receive(file, &self.library),
+            Err(Stopped) => {
+                self.notice =
+                    Notice::problem("Reading has stopped by a defect; quit and open again.");
+            }
+        }
+    }
+
+    /// Does what is asked for, but for what needs the terminal.
+    pub fn update(&mut self, action: Action) -> Option<Effect> {
+        self.notice = Notice::default();
+        match action {
+            Action::Quit => return Some(Effect::Quit),
+            Action::Activate => return self.activate(),
+            Action::OpenEditor => return self.edit(),
+            Action::Copy => return self.copy(),
+            Action::ToggleHelp => {
+                self.help = match self.help {
+                    Some(_) => None,
+                    None => Some(Help::default()),
+                }
+            }
+            Action::FocusQuery => self.focus_on(Focus::Query),
+            Action::FocusNext => self.switch_focus(1),
+            Action::FocusPrevious => self.switch_focus(-1),
+            Action::Leave => self.leave(),
+            Action::Move(motion) => self.move_by(motion),
+            Action::Expand => {
+                if !self.tree.expand(&self.library) {
+                    self.focus_on(Focus::Preview);
+                }
+            }
+            Action::Collapse => self.tree.collapse(&self.library),
+            Action::ExpandAll => self.tree.expand_all(&self.library),
+            Action::CollapseAll => self.tree.collapse_all(&self.library),
+            Action::Reveal => self.reveal(),
+            Action::ToggleAnswer => self.toggle_answer(),
+            Action::Broader => self.shift_level(-1),
+            Action::Narrower => self.shift_level(1),
+            Action::AtLevel(level) => self.answer_at(level),
+            Action::Submit => self.submit(),
+            Action::EditQuery(edit) => self.query.edit(edit),
+            Action::Scroll(at, rows) => self.scroll(at, rows),
+            Action::Click(at) => self.click(at),
+        }
+        self.refresh_preview();
+        None
+    }
+
+    fn shows_answer(&self) -> bool {
+        self.answer.is_some() && !self.hides_answer
+    }
+
+    fn focus_on(&mut self, focus: Focus) {
+        match focus {
+            Focus::Query if self.focus != Focus::Query => {
+                self.back = self.focus;
+                self.query.move_to_end();
+            }
+            Focus::Tree | Focus::Answer => self.list = focus,
+            _ => {}
+        }
+        self.focus = focus;
+    }
+
+    fn switch_focus(&mut self, step: isize) {
+        let panes: &[Focus] = match self.shows_answer() {
+            true => &[Focus::Tree, Focus::Answer, Focus::Preview],
+            false => &[Focus::Tree, Focus::Preview],
+        };
+        let own = panes.iter().position(|pane| *pane == self.focus);
+        let next = own.unwrap_or(0) as isize + step;
+        self.focus_on(panes[next.rem_euclid(panes.len() as isize) as usize]);
+    }
+
+    fn leave(&mut self) {
+        match self.focus {
+            Focus::Query => self.focus_on(self.back),
+            _ if self.thinking => {
+                self.asker.cancel();
+                self.thinking = false;
+                self.notice = Notice::new("The question is withdrawn.");
+            }
+            Focus::Answer | Focus::Preview => self.focus_on(Focus::Tree),
+            Focus::Tree => {
+                self.hides_answer = true;
+                self.list = Focus::Tree;
+            }
+        }
+    }
+
+    fn toggle_answer(&mut self) {
+        if self.answer.is_none() {
+            self.notice = Notice::new("There is no answer yet; press / and ask.");
+            return;
+        }
+        self.hides_answer = !self.hides_answer;
+        let focus = match self.hides_answer {
+            true => Focus::Tree,
+            false => Focus::Answer,
+        };
+        self.focus_on(focus);
+    }
+
+    fn move_by(&mut self, motion: Motion) {
+        match (&mut self.help, self.focus, &mut self.answer) {
+            (Some(help), ..) => help.move_by(motion),
+            (None, Focus::Tree, _) => self.tree.move_by(motion),
+            (None, Focus::Preview, _) => self.preview.move_by(motion),
+            (None, Focus::Answer, Some(answer)) => answer.move_by(motion),
+            _ => {}
+        }
+    }
+
+    fn activate(&mut self) -> Option<Effect> {
+        match (self.focus, self.subject()) {
+            (Focus::Tree, Subject::Item(Item::Node(_))) => self.tree.toggle(&self.library),
+            (Focus::Answer, Subject::Item(Item::Node(_))) => self.reveal(),
+            _ => return self.edit(),
+        }
+        self.refresh_preview();
+        None
+    }
+
+    fn edit(&mut self) -> Option<Effect> {
+        let Some((document, line)) = self.place() else {
+            self.notice = Notice::new("Only documents open in the editor; select one.");
+            return None;
+        };
+        let path = reader::path_of(&self.library, document);
+        if !path.exists() {
+            let sentence = format!("{} is gone; run `shas index` to catch up.", path.display());
+            self.notice = Notice::problem(sentence);
+            return None;
+        }
+        Some(Effect::Edit(path, line + 1))
+    }
+
+    fn copy(&mut self) -> Option<Effect> {
+        let Some((document, line)) = self.place() else {
+            self.notice = Notice::new("Only places in documents are copied; select one.");
+            return None;
+        };
+        let place = format!("{}:{}", self.library.record(document).path, line + 1);
+        self.notice = Notice::new(format!("Copied {place}"));
+        Some(Effect::Copy(place))
+    }
+
+    /// The document that is meant, and the line of it, from 0.
+    fn place(&self) -> Option<(usize, usize)> {
+        self.preview.place(self.focus == Focus::Preview)
+    }
+
+    fn reveal(&mut self) {
+        let item = match self.subject() {
+            Subject::Nothing => return,
+            Subject::Item(item) => item,
+            Subject::Quote(document, bytes) => self.library.item_at(document, bytes.start),
+            Subject::Byte(document, byte) => self.library.item_at(document, byte),
+        };
+        self.tree.reveal(item, &self.library);
+        self.focus_on(Focus::Tree);
+    }
+
+    /// What the list that leads has selected.
+    fn subject(&self) -> Subject {
+        let answer = self.answer.as_ref().filter(|_| self.list == Focus::Answer);
+        let chosen = answer.and_then(|answer| answer.selected(&self.library));
+        let item = || self.tree.selected().map(Subject::Item);
+        chosen.or_else(item).unwrap_or(Subject::Nothing)
+    }
+
+    fn refresh_preview(&mut self) {
+        let subject = self.subject();
+        self.preview
+            .show(subject, &self.library, &self.theme, &mut self.reader);
+    }
+
+    fn submit(&mut self) {
+        if !self.query.text().is_empty() {
+            self.query.remember();
+            self.question = Some(self.query.text().to_owned());
+            self.ask(None);
+        }
+        self.focus_on(self.back);
+    }
+
+    fn ask(&mut self, level: Option<Level>) {
+        if let Some(question) = self.question.clone() {
+            self.thinking = true;
+            self.asker.ask(Request::Question(question, level));
+        }
+    }
+
+    fn answer_at(&mut self, level: Option<Level>) {
+        let Some(answer) = &self.answer else {
+            self.notice = Notice::new("Levels are of an answer; press / and ask.");
+            return;
+        };
+        let answered = &answer.answered;
+        let has = |wanted: Level| answered.levels.iter().any(|own| own.level == wanted);
+        match level {
+            Some(level) if !has(level) => {
+                self.notice = Notice::new(format!("Nothing matches at the level of the {level}."));
+            }
+            _ => self.ask(level),
+        }
+    }
+
+    fn shift_level(&mut self, step: isize) {
+        let next = self.answer.as_ref().and_then(|answer| {
+            let levels = &answer.answered.levels;
+            let own = answer.answered.answer.answer.level;
+            let own = levels.iter().position(|attention| attention.level == own)?;
+            levels.get(own.checked_add_signed(step)?)
+        });
+        match next.map(|attention| attention.level) {
+            Some(level) => self.ask(Some(level)),
+            None if self.answer.is_none() => self.answer_at(None),
+            None => self.notice = Notice::new("There is no level beyond this one."),
+        }
+    }
+
+    fn receive(&mut self, reply: Reply) {
+        match reply {
+            Reply::Loaded => {}
+            Reply::Failed(sentence) => {
+                self.thinking = false;
+                self.notice = Notice::problem(sentence);
+            }
+            Reply::Answered(answered) => {
+                self.thinking = false;
+                self.land(*answered);
+            }
+        }
+    }
+
+    /// Shows an answer, and moves the tree to what it is about.
+    fn land(&mut self, answered: Answered) {
+        let item = answered.target.and_then(|target| self.library.item(target));
+        if let Some(item) = item {
+            self.tree.reveal(item, &self.library);
+        }
+        let is_new = self.answer.as_ref().is_none_or(|shown| {
+            shown.answered.answer.question != answered.answer.question || self.hides_answer
+        });
+        self.answer = Some(AnswerPane::new(answered));
+        self.hides_answer = false;
+        self.list = Focus::Answer;
+        match self.focus {
+            Focus::Query => self.back = Focus::Answer,
+            _ if is_new => self.focus_on(Focus::Answer),
+            Focus::Tree => self.list = Focus::Tree,
+            _ => {}
+        }
+        self.refresh_preview();
+    }
+
+    /// What lies at a place of the screen.
+    fn pane_at(&self, at: Position) -> Option<(Focus, Rect)> {
+        let areas = self.areas();
+        let panes = [
+            (Focus::Query, areas.query),
+            (Focus::Tree, areas.tree),
+            (Focus::Answer, areas.answer),
+            (Focus::Preview, areas.preview),
+        ];
+        panes.into_iter().find(|(_, area)| area.contains(at))
+    }
+
+    fn scroll(&mut self, at: Position, rows: i16) {
+        if let Some(help) = &mut self.help {
+            let motion = if rows > 0 { Motion::Down } else { Motion::Up };
+            (0..rows.unsigned_abs()).for_each(|_| help.move_by(motion));
+            return;
+        }
+        match (self.pane_at(at), &mut self.answer) {
+            (Some((Focus::Tree, _)), _) => self.tree.scroll(rows),
+            (Some((Focus::Preview, _)), _) => self.preview.scroll(rows),
+            (Some((Focus::Answer, _)), Some(answer)) => answer.scroll(rows),
+            _ => {}
+        }
+    }
+
+    fn click(&mut self, at: Position) {
+        if self.help.take().is_some() {
+            return;
+        }
+        let Some((pane, area)) = self.pane_at(at) else {
+            return;
+        };
+        let inner = frame::inside(area, false);
+        self.focus_on(pane);
+        if !inner.contains(at) {
+            return;
+        }
+        match (pane, &mut self.answer) {
+            (Focus::Tree, _) => self.tree.click(at.y - inner.y, &self.library),
+            (Focus::Answer, Some(answer)) => answer.click(at.y - inner.y),
+            _ => {}
+        }
+    }
+}

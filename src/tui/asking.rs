@@ -1,0 +1,98 @@
+//! Questions on their own thread: the model is loaded there, and the last ranking kept for another level.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{library::Library, worker::Worker};
+use crate::{
+    answer::{self, Answer, Hit},
+    model::Encoder,
+    query::{self, FusionWeights, Level, LevelAttention, Ranking, Target},
+};
+
+/// Documents listed under an answer.
+const HITS: usize = 12;
+
+/// What the thread is asked.
+pub enum Request {
+    /// To load the model.
+    Load,
+    /// A question, and the level to answer it at where one is wanted.
+    Question(String, Option<Level>),
+}
+
+/// What the thread replies.
+pub enum Reply {
+    Loaded,
+    Answered(Box<Answered>),
+    /// A sentence that says what failed.
+    Failed(String),
+}
+
+/// An answer with all that is shown of it.
+pub struct Answered {
+    /// The level that was asked for.
+    pub wanted: Option<Level>,
+    pub answer: Answer,
+    /// Broadest first.
+    pub levels: Vec<LevelAttention>,
+    /// The level that the attention favours.
+    pub favoured: Option<Level>,
+    /// Where the answer's level looks.
+    pub target: Option<Target>,
+    /// The best passage of each of the best documents, best first.
+    pub hits: Vec<Hit>,
+}
+
+/// Starts the thread that answers, and has it load the model from the folder `model`.
+pub fn spawn(library: Arc<Library>, model: PathBuf) -> std::io::Result<Worker<Request, Reply>> {
+    let mut encoder: Option<Encoder> = None;
+    let mut last: Option<(String, Ranking)> = None;
+    let mut worker = Worker::spawn("answers", move |request| {
+        let loaded = match encoder.take() {
+            Some(loaded) => loaded,
+            None => match Encoder::load(&model) {
+                Ok(loaded) => loaded,
+                Err(error) => return Reply::Failed(error.to_string()),
+            },
+        };
+        let encoder = encoder.insert(loaded);
+        match request {
+            Request::Load => Reply::Loaded,
+            Request::Question(question, wanted) => {
+                match answered(&library, encoder, &mut last, question, wanted) {
+                    Ok(answered) => Reply::Answered(Box::new(answered)),
+                    Err(error) => Reply::Failed(error.to_string()),
+                }
+            }
+        }
+    })?;
+    worker.ask(Request::Load);
+    Ok(worker)
+}
+
+fn answered(
+    library: &Library,
+    encoder: &Encoder,
+    last: &mut Option<(String, Ranking)>,
+    question: String,
+    wanted: Option<Level>,
+) -> Result<Answered, query::QueryError> {
+    let snapshot = &library.snapshot;
+    let ranking = match last.take() {
+        Some((same, ranking)) if same == question => ranking,
+        _ => query::rank(snapshot, encoder, &question, &FusionWeights::default())?,
+    };
+    let (_, ranking) = last.insert((question.clone(), ranking));
+    let answer = answer::answer(snapshot, encoder, &question, ranking, wanted)?;
+    let documents = ranking.documents().take(HITS);
+    Ok(Answered {
+        wanted,
+        answer,
+        levels: ranking.levels.clone(),
+        favoured: ranking.route(None).map(|route| route.level),
+        target: ranking.route(wanted).map(|route| route.target),
+        hits: documents
+            .map(|ranked| answer::hit(snapshot, ranked))
+            .collect(),
+    })
+}
