@@ -31,8 +31,8 @@
 //!
 //! Imports point upwards in this table only. candle appears in `model` alone, sled and tantivy in `store`,
 //! ratatui in `tui`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
-//! only. Nothing in a corpus is ever
-//! written to. A quote is compared with the file before it is shown. There is no server and no network.
+//! only. Nothing in a corpus is ever written to. A quote is compared with the file before it is shown. There is
+//! no server and no network.
 
 pub mod corpus;
 pub mod text;

@@ -38,9 +38,8 @@ pub fn open(common: &Common, path: &Path) -> Result<()> {
 
 pub fn index(common: &Common, path: &Path, rebuild: bool) -> Result<()> {
     let folder = paths::index_of(common, path)?;
-    if rebuild && folder.join("sled").exists() {
-        std::fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot remove the old index {}", folder.display()))?;
+    if rebuild {
+        crate::store::remove(&folder)?;
     }
     let outcome = index_into(common, path, &folder)?;
     if common.json {

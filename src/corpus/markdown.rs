@@ -39,6 +39,7 @@ pub fn parse(path: &str, text: String) -> Document {
         path: path.to_owned(),
         title: matter
             .title
+            .filter(|title| !is_placeholder(title))
             .or_else(|| opening_heading(&blocks))
             .unwrap_or_else(|| file_stem(path).to_owned()),
         aliases: matter.aliases,
@@ -50,7 +51,12 @@ pub fn parse(path: &str, text: String) -> Document {
     }
 }
 
-/// The first heading, where it is of level 1.
+/// True for what a template leaves to be filled in.
+fn is_placeholder(title: &str) -> bool {
+    title.contains("{{") || title.contains("<%")
+}
+
+/// The first heading, where it is of level 1 and says something.
 fn opening_heading(blocks: &[Block]) -> Option<String> {
     blocks
         .iter()
@@ -58,7 +64,7 @@ fn opening_heading(blocks: &[Block]) -> Option<String> {
             BlockKind::Heading { level, text } => Some((*level == 1).then(|| text.clone())),
             _ => None,
         })?
-        .filter(|text| !text.is_empty())
+        .filter(|text| !text.is_empty() && !is_placeholder(text))
 }
 
 /// Turns parser events into blocks that neither nest nor overlap.
@@ -346,10 +352,16 @@ mod tests {
         );
     }
 
-    fn check_links(
-        text: &str,
-        expected: &[(&str, Option<&str>, Option<&str>, Option<&str>, bool)],
-    ) {
+    /// Target, heading, block, shown text, and whether it embeds.
+    type LinkParts<'a> = (
+        &'a str,
+        Option<&'a str>,
+        Option<&'a str>,
+        Option<&'a str>,
+        bool,
+    );
+
+    fn check_links(text: &str, expected: &[LinkParts]) {
         let document = parse("note.md", text.to_owned());
         let found: Vec<_> = document
             .links
@@ -413,6 +425,7 @@ mod tests {
         );
         check("# H\ntext", "H", &[]);
         check("## Sub\n# Late", "My note", &[]);
+        check("# {{title}}", "My note", &[]);
         check("", "My note", &[]);
     }
 

@@ -110,7 +110,7 @@ pub fn attend(query: &QueryKeys, codes: &[u8], scales: &[f16], best: &mut [f32])
 /// The definition of [`attend`]: values restored in f32, one product at a time.
 pub fn attend_slow(query: &QueryKeys, codes: &[u8], scales: &[f16], best: &mut [f32]) {
     for (granule, scale) in scales.iter().enumerate() {
-        for token in 0..query.len() {
+        for (token, best) in best.iter_mut().enumerate() {
             let mut similarity = 0.0;
             for dimension in 0..KEY_DIMENSIONS {
                 let byte = codes[granule * KEY_BYTES + dimension / 2];
@@ -127,7 +127,7 @@ pub fn attend_slow(query: &QueryKeys, codes: &[u8], scales: &[f16], best: &mut [
                 let weight = f32::from(query.codes[token * KEY_DIMENSIONS + dimension]);
                 similarity += value * scale.to_f32() * weight * query.scales[token];
             }
-            best[token] = best[token].max(similarity);
+            *best = best.max(similarity);
         }
     }
 }

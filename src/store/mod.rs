@@ -65,6 +65,20 @@ impl StoreError {
     }
 }
 
+/// Removes the index in `folder`, and nothing else that may lie there.
+pub fn remove(folder: &Path) -> Result<(), StoreError> {
+    for part in ["snapshot", "sled", "text", "segments"] {
+        let path = folder.join(part);
+        let removed = match path.is_dir() {
+            true => std::fs::remove_dir_all(&path),
+            false if path.exists() => std::fs::remove_file(&path),
+            false => Ok(()),
+        };
+        removed.map_err(|source| StoreError::io(&path, source))?;
+    }
+    Ok(())
+}
+
 /// Writes a file whole or not at all: beside its place, synced, then renamed.
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let write = || -> std::io::Result<()> {

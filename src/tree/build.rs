@@ -1,9 +1,11 @@
 //! Builds the tree middle-out.
 
+use std::collections::BTreeSet;
+
 use super::{
     Edge, Level, Node, Tree, TreeDocument, TreeOptions,
     cluster::{k_means, link, modularity},
-    graph::{Graph, joint_vectors, normalise},
+    graph::{Graph, dot, joint_vectors, normalise},
     naming::{Group, Names},
 };
 
@@ -12,6 +14,12 @@ const MAX_CATEGORIES: usize = 2_000;
 /// Nodes on top, at most, and children of a node.
 const MAX_TOP: usize = 12;
 const MAX_CHILDREN: usize = 20;
+/// A cluster of less than one part in so many of the average is too small for a name.
+const SMALL_SHARE: usize = 5;
+/// How many more clusters are asked for where some were too small.
+const MORE_CLUSTERS: usize = 3;
+/// Rounds in which vectors mix with their neighbours' before entities are looked for.
+const ENTITY_DIFFUSION_ROUNDS: usize = 1;
 /// Categories from which on layers shrink faster.
 const MANY_CATEGORIES: usize = 24;
 const MANY_RATIO: usize = 4;
@@ -34,6 +42,8 @@ pub fn build(documents: &[TreeDocument], links: &[Edge], options: &TreeOptions) 
     let categories = categories(&graph, &smoothed, options);
     let mut layers = layers_above(&graph, &categories, options);
     layers.reverse();
+    // Six rounds blur what tells entities apart.
+    let smoothed = graph.diffuse(&vectors, ENTITY_DIFFUSION_ROUNDS);
     let entities = entities(&smoothed, &categories, options);
     layers.push(categories);
     layers.push(entities);
@@ -45,22 +55,39 @@ fn categories(graph: &Graph, vectors: &[Vec<f32>], options: &TreeOptions) -> Lay
     let members: Vec<usize> = (0..vectors.len()).collect();
     let ideal = vectors.len() as f64 / (options.entity_size * options.category_size) as f64;
     let bound = |factor: f64| ((ideal * factor).round() as usize).clamp(1, MAX_CATEGORIES);
-    let (least, most) = (bound(0.85), bound(1.2));
+    let (least, most) = (bound(0.95), bound(1.2));
     // A handful of counts between the bounds is enough to find the bend.
     let step = ((most - least) / 4).max(1);
     let candidates = (least..=most).step_by(step).map(|count| {
-        let assigned = k_means(vectors, &members, count, options.seed);
-        (modularity(graph, &assigned, count), count, assigned)
+        let assigned = even_k_means(vectors, &members, count, options.seed);
+        (n_clusters(&assigned), assigned)
     });
-    let best = candidates.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-    let (count, assigned) = best.map_or((1, vec![0; vectors.len()]), |(_, count, assigned)| {
-        (count, assigned)
+    best_layer(Level::Category(1), graph, candidates)
+}
+
+/// The partition of the best modularity; of equals, the one with fewer clusters.
+fn best_layer(
+    level: Level,
+    graph: &Graph,
+    candidates: impl Iterator<Item = (usize, Vec<usize>)>,
+) -> Layer {
+    let judged = candidates.map(|(count, assigned)| {
+        let layer = Layer {
+            level,
+            assigned,
+            count,
+        };
+        (modularity(graph, &layer.assigned, count), layer)
     });
-    Layer {
-        level: Level::Category(1),
-        assigned,
-        count,
-    }
+    let best = judged.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.count.cmp(&a.1.count)));
+    best.map_or_else(
+        || Layer {
+            level,
+            assigned: vec![0; graph.edges.len()],
+            count: 1,
+        },
+        |(_, layer)| layer,
+    )
 }
 
 /// Upwards: more category layers while the top would be too wide, then the domains.
@@ -75,21 +102,22 @@ fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec
     loop {
         let count = below.count.div_ceil(ratio);
         let is_top = count <= MAX_TOP;
-        let group = link(graph, &below.assigned, below.count, count);
         let level = match is_top {
             true => Level::Domain,
             false => Level::Category(layers.len() as u8 + 2),
         };
-        let assigned = below
-            .assigned
-            .iter()
-            .map(|&cluster| group[cluster])
-            .collect();
-        layers.push(Layer {
-            level,
-            assigned,
-            count,
+        // How many subjects a library has is its own affair, so the top may be one narrower.
+        let least = if is_top && count > 2 {
+            count - 1
+        } else {
+            count
+        };
+        let candidates = (least..=count).map(|count| {
+            let group = link(graph, &below.assigned, below.count, count);
+            let groups = below.assigned.iter().map(|&cluster| group[cluster]);
+            (count, groups.collect())
         });
+        layers.push(best_layer(level, graph, candidates));
         if is_top {
             return layers;
         }
@@ -110,14 +138,10 @@ fn entities(vectors: &[Vec<f32>], categories: &Layer, options: &TreeOptions) -> 
         }
         let count = (members.len() + options.entity_size / 2) / options.entity_size;
         let count = count.clamp(1, MAX_CHILDREN);
-        for (&member, cluster) in
-            members
-                .iter()
-                .zip(k_means(vectors, &members, count, options.seed))
-        {
-            assigned[member] = total + cluster;
+        for group in within_bounds(vectors, members, count, options.seed) {
+            group.iter().for_each(|&member| assigned[member] = total);
+            total += 1;
         }
-        total += count;
     }
     Layer {
         level: Level::Entity,
@@ -126,22 +150,111 @@ fn entities(vectors: &[Vec<f32>], categories: &Layer, options: &TreeOptions) -> 
     }
 }
 
+/// Parts `members` into about `count` groups of at most [`MAX_CHILDREN`], as far as they can be told apart.
+fn within_bounds(
+    vectors: &[Vec<f32>],
+    members: Vec<usize>,
+    count: usize,
+    seed: u64,
+) -> Vec<Vec<usize>> {
+    let clusters = even_k_means(vectors, &members, count, seed);
+    let mut groups = vec![Vec::new(); n_clusters(&clusters)];
+    for (&member, cluster) in members.iter().zip(clusters) {
+        groups[cluster].push(member);
+    }
+    let total = groups.len();
+    if total == 1 {
+        return groups;
+    }
+    let parts = groups.into_iter().map(|group| {
+        let parts = group.len().div_ceil(MAX_CHILDREN);
+        match parts > 1 && total + parts <= MAX_CHILDREN {
+            true => within_bounds(vectors, group, parts, seed),
+            false => vec![group],
+        }
+    });
+    parts.flatten().collect()
+}
+
+/// K-means whose clusters are worth a name: small ones are dissolved and others asked for in their place.
+fn even_k_means(vectors: &[Vec<f32>], members: &[usize], count: usize, seed: u64) -> Vec<usize> {
+    let least = members.len() / (count * SMALL_SHARE);
+    let attempts = (count..=count + MORE_CLUSTERS).map(|asked| {
+        let clusters = k_means(vectors, members, asked, seed);
+        dissolve_small(vectors, members, clusters, least.max(2))
+    });
+    let mut best = Vec::new();
+    for clusters in attempts {
+        if n_clusters(&clusters) > n_clusters(&best) {
+            best = clusters;
+        }
+        if n_clusters(&best) >= count {
+            break;
+        }
+    }
+    best
+}
+
+/// Moves the members of every cluster of fewer than `least` to the nearest other one; the rest is numbered anew.
+fn dissolve_small(
+    vectors: &[Vec<f32>],
+    members: &[usize],
+    mut clusters: Vec<usize>,
+    least: usize,
+) -> Vec<usize> {
+    let count = n_clusters(&clusters);
+    let mut sizes = vec![0; count];
+    let mut centres = vec![vec![0f32; vectors[members[0]].len()]; count];
+    for (&member, &cluster) in members.iter().zip(&clusters) {
+        sizes[cluster] += 1;
+        let sums = centres[cluster].iter_mut().zip(&vectors[member]);
+        sums.for_each(|(sum, value)| *sum += value);
+    }
+    centres.iter_mut().for_each(|centre| normalise(centre));
+    for (&member, cluster) in members.iter().zip(&mut clusters) {
+        let large = (0..count).filter(|&other| sizes[other] >= least);
+        let fit = |other: usize| dot(&vectors[member], &centres[other]);
+        if sizes[*cluster] < least
+            && let Some(nearest) = large.max_by(|&a, &b| fit(a).total_cmp(&fit(b)))
+        {
+            *cluster = nearest;
+        }
+    }
+    let kept: BTreeSet<usize> = clusters.iter().copied().collect();
+    let place = |cluster: usize| kept.range(..cluster).count();
+    clusters.into_iter().map(place).collect()
+}
+
+fn n_clusters(clusters: &[usize]) -> usize {
+    clusters.iter().max().map_or(0, |last| last + 1)
+}
+
 /// Nodes of all layers, top-down, with names contrastive against siblings.
 fn nodes(documents: &[TreeDocument], layers: &[Layer]) -> Tree {
     let names = Names::new(documents);
     let mut tree = Tree::default();
     let mut ids_above: Vec<u64> = vec![0];
     let mut above_of: Vec<usize> = vec![0; documents.len()];
+    let mut paths_above: Vec<Vec<String>> = vec![Vec::new()];
     for (depth, layer) in layers.iter().enumerate() {
         let members = members(layer);
         let groups: Vec<Group> = members
             .iter()
-            .map(|members| Group {
-                members,
-                parent: members.first().map_or(0, |&first| above_of[first]),
+            .map(|members| {
+                let parent = members.first().map_or(0, |&first| above_of[first]);
+                Group {
+                    members,
+                    parent,
+                    path: &paths_above[parent],
+                }
             })
             .collect();
         let named = names.name(&groups);
+        let paths: Vec<Vec<String>> = groups
+            .iter()
+            .zip(&named)
+            .map(|(group, name)| [group.path, std::slice::from_ref(name)].concat())
+            .collect();
         let mut ids = Vec::with_capacity(layer.count);
         for ((members, group), name) in members.iter().zip(&groups).zip(named) {
             let vector = mean(documents, members);
@@ -169,6 +282,7 @@ fn nodes(documents: &[TreeDocument], layers: &[Layer]) -> Tree {
             ids.push(id);
         }
         ids_above = ids;
+        paths_above = paths;
         above_of.clone_from(&layer.assigned);
     }
     tree

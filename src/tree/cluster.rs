@@ -54,10 +54,14 @@ pub fn link(graph: &Graph, assigned: &[usize], clusters: usize, count: usize) ->
             }
         }
         let (kept, gone) = (open[best.1], open.remove(best.2));
-        for other in 0..clusters {
-            between[kept][other] += between[gone][other];
-            between[other][kept] += between[other][gone];
-        }
+        let (to_gone, of_gone): (Vec<f64>, Vec<f64>) = (
+            between.iter().map(|row| row[gone]).collect(),
+            between[gone].clone(),
+        );
+        let into_kept = between[kept].iter_mut().zip(of_gone);
+        into_kept.for_each(|(kept, gone)| *kept += gone);
+        let to_kept = between.iter_mut().zip(to_gone);
+        to_kept.for_each(|(row, gone)| row[kept] += gone);
         sizes[kept] += sizes[gone];
         group
             .iter_mut()

@@ -12,7 +12,7 @@ const LEXICAL_DIMENSIONS: usize = 100;
 const TEMPERATURE: f32 = 0.1;
 /// What a document keeps of its own vector in each round.
 const OWN_SHARE: f32 = 0.1;
-/// What a link, and a shared folder, count beside a near neighbour's 1.
+/// What a link counts beside a near neighbour's 1, and what a shared folder adds to a similarity.
 const LINK_WEIGHT: f32 = 0.5;
 const FOLDER_BONUS: f32 = 0.1;
 
@@ -22,6 +22,9 @@ pub struct Graph {
 }
 
 /// The model's vectors beside lexical ones, each of length 1, then together.
+///
+/// The model reads English: where a text is Chinese, Japanese or Korean its vector says little more than that,
+/// and counts as little.
 pub fn joint_vectors(documents: &[TreeDocument], seed: u64) -> Vec<Vec<f32>> {
     let counts: Vec<BTreeMap<String, f32>> = documents
         .par_iter()
@@ -59,7 +62,8 @@ pub fn joint_vectors(documents: &[TreeDocument], seed: u64) -> Vec<Vec<f32>> {
                 }
             }
             normalise(&mut lexical);
-            let mut joint = document.vector.to_vec();
+            let read = 1.0 - words::cjk_share(document.text);
+            let mut joint: Vec<f32> = document.vector.iter().map(|value| read * value).collect();
             joint.extend(lexical);
             normalise(&mut joint);
             joint
@@ -104,9 +108,18 @@ impl Graph {
         let nearest: Vec<Vec<(usize, f32)>> = (0..vectors.len())
             .into_par_iter()
             .map(|own| {
+                let folder_bonus = |other: usize| match folder(documents[own].path)
+                    == folder(documents[other].path)
+                {
+                    true => FOLDER_BONUS,
+                    false => 0.0,
+                };
                 let mut similar: Vec<(usize, f32)> = (0..vectors.len())
                     .filter(|&other| other != own)
-                    .map(|other| (other, dot(&vectors[own], &vectors[other])))
+                    .map(|other| {
+                        let similarity = dot(&vectors[own], &vectors[other]);
+                        (other, similarity + folder_bonus(other))
+                    })
                     .collect();
                 let count = options.neighbours.min(similar.len());
                 if count < similar.len() {
@@ -127,9 +140,7 @@ impl Graph {
         };
         for (own, nearest) in nearest.iter().enumerate() {
             for &(other, similarity) in nearest {
-                let same_folder = folder(documents[own].path) == folder(documents[other].path);
-                let bonus = if same_folder { FOLDER_BONUS } else { 0.0 };
-                join(own, other, ((similarity + bonus - 1.0) / TEMPERATURE).exp());
+                join(own, other, ((similarity - 1.0) / TEMPERATURE).exp());
             }
         }
         // A link is worth a share of what the document's nearest neighbour is worth to it.

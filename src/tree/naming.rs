@@ -20,10 +20,16 @@ const NAME_PHRASES: usize = 3;
 /// Text of a document that is searched for phrases, in bytes.
 const TEXT_BYTES: usize = 4_000;
 
-/// A group to be named, with the number of its parent.
+/// What a phrase counts that already names a node above.
+const INHERITED_WEIGHT: f32 = 0.25;
+
+/// A group to be named.
 pub struct Group<'a> {
     pub members: &'a [usize],
+    /// The number of its parent.
     pub parent: usize,
+    /// The names of the nodes above it.
+    pub path: &'a [String],
 }
 
 /// The phrases of every document.
@@ -54,7 +60,9 @@ impl<'a> Names<'a> {
             };
             take(document.title, TITLE_WEIGHT);
             for tag in document.tags {
-                take(&tag.replace(['/', '-', '_'], " "), TAG_WEIGHT);
+                for part in tag.split('/') {
+                    take(&part.replace(['-', '_'], " "), TAG_WEIGHT);
+                }
             }
             let text = plain(document.text);
             take(&text[..text.floor_char_boundary(TEXT_BYTES)], TEXT_WEIGHT);
@@ -129,6 +137,11 @@ impl<'a> Names<'a> {
         siblings: &[&HashMap<&str, f32>],
         taken: &BTreeSet<String>,
     ) -> String {
+        let inherited: BTreeSet<String> = group
+            .path
+            .iter()
+            .flat_map(|name| name.split(", ").map(key))
+            .collect();
         let mut scored: Vec<(f32, &str)> = own
             .iter()
             .map(|(phrase, share)| {
@@ -139,10 +152,12 @@ impl<'a> Names<'a> {
                 let words = phrase.split(' ').count();
                 // A phrase says more than its words, but stands less often.
                 let length = [0.0, 1.0, 1.5, 1.6][words.min(3)];
-                (
-                    share * length * (share / (share + elsewhere + 0.05)),
-                    *phrase,
-                )
+                let contrast = share / (share + elsewhere + 0.05);
+                let fresh = match inherited.contains(*phrase) {
+                    true => INHERITED_WEIGHT,
+                    false => 1.0,
+                };
+                (share * length * contrast * fresh, *phrase)
             })
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
@@ -213,7 +228,7 @@ fn candidate_phrases(text: &str) -> Vec<String> {
 
 fn key(phrase: &str) -> String {
     let lower = phrase.to_lowercase();
-    let words: Vec<&str> = lower.split(' ').map(singular).collect();
+    let words: Vec<String> = lower.split(' ').map(singular).collect();
     words.join(" ")
 }
 

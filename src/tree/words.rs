@@ -78,17 +78,18 @@ pub fn terms(plain: &str) -> Vec<String> {
             && !is_stop_word(&lower)
             && !is_number(&lower)
         {
-            terms.push(singular(&lower).to_owned());
+            terms.push(singular(&lower));
         }
     }
     terms
 }
 
 /// A word without its plural ending.
-pub fn singular(word: &str) -> &str {
-    match word.strip_suffix('s') {
-        Some(stem) if stem.len() > 3 && !stem.ends_with(['s', 'u', 'i']) => stem,
-        _ => word,
+pub fn singular(word: &str) -> String {
+    match (word.strip_suffix("ies"), word.strip_suffix('s')) {
+        (Some(stem), _) if stem.len() > 2 => format!("{stem}y"),
+        (_, Some(stem)) if stem.len() > 3 && !stem.ends_with(['s', 'u', 'i']) => stem.to_owned(),
+        _ => word.to_owned(),
     }
 }
 
@@ -99,6 +100,15 @@ pub fn is_number(word: &str) -> bool {
 
 pub fn is_cjk(character: char) -> bool {
     matches!(character as u32, 0x3400..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x3ffff)
+}
+
+/// The share of CJK characters among the letters of a text.
+pub fn cjk_share(text: &str) -> f32 {
+    let letters = text.chars().filter(|character| character.is_alphabetic());
+    let (cjk, all) = letters.fold((0u32, 0u32), |(cjk, all), letter| {
+        (cjk + u32::from(is_cjk(letter)), all + 1)
+    });
+    cjk as f32 / all.max(1) as f32
 }
 
 #[cfg(test)]
@@ -118,6 +128,7 @@ mod tests {
             "```\ncode\n```\n[shown](http://a.b/c) <b>bold</b>",
             &["shown", "bold"],
         );
+        check("Galaxies, lens and series", &["galaxy", "lens", "sery"]);
         check("茶道历史", &["茶道", "道历", "历史"]);
     }
 }

@@ -40,7 +40,7 @@ fn every_bad_file_gets_one_line_and_the_rest_is_indexed() {
     fs::write(at("binary.md"), b"\x7fELF\x02\x01\0\0\0\0").expect("writes");
     fs::write(at("long.txt"), "word ".repeat(6 << 20)).expect("writes");
     fs::write(at("secret.md"), "hidden").expect("writes");
-    fs::set_permissions(at("secret.md"), fs::Permissions::from_mode(0)).expect("changes");
+    fs::set_permissions(at("secret.md"), fs::Permissions::from_mode(0o000)).expect("changes");
     symlink(corpus.path(), at("loop")).expect("links");
     symlink("nowhere.md", at("gone.md")).expect("links");
     let output = shas(index.path())
