@@ -111,7 +111,9 @@ pub fn index_documents(
     progress(Event::Organising);
     link_documents(&documents, &store)?;
     store.put_statuses(&statuses(&documents, &skipped))?;
-    store.publish(corpus, Tree::default())?;
+    // Until the new tree is built, readers keep the old one.
+    let tree = Snapshot::open(index).map(|before| before.body.tree);
+    store.publish(corpus, tree.unwrap_or_default())?;
     let tree = build_tree(&documents, &Snapshot::open(index)?);
     store.publish(corpus, tree)?;
     Ok(Outcome {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What a sentence's own match counts beside its passage's score.
-const SENTENCE_WEIGHT: f32 = 6.0;
+const SENTENCE_WEIGHT: f32 = 12.0;
 /// Sentences taken from one passage.
 const FROM_ONE_PASSAGE: usize = 2;
 /// Shorter sentences, in bytes, are headings or crumbs.

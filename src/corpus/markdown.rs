@@ -28,6 +28,11 @@ pub fn parse(path: &str, text: String) -> Document {
         block.span.end = block.span.start + text[block.span.clone()].trim_end().len();
     }
     blocks.retain(|block| !block.span.is_empty());
+    take_in_gaps(&text, matter.end, &mut blocks);
+    if blocks.is_empty() {
+        // A note of properties alone is read by them.
+        blocks.extend(properties(&text, &matter.yaml));
+    }
     links.extend(links_in_front_matter(&text, &matter.yaml));
     let mut tags = matter.tags;
     for block in &blocks {
@@ -48,6 +53,31 @@ pub fn parse(path: &str, text: String) -> Document {
         links,
         text,
         ..Document::default()
+    }
+}
+
+/// The front matter as a block, unless there is nothing in it.
+fn properties(text: &str, yaml: &Range<usize>) -> Option<Block> {
+    let part = &text[yaml.clone()];
+    let start = yaml.start + part.len() - part.trim_start().len();
+    let span = start..start + part.trim().len();
+    (!span.is_empty()).then_some(Block {
+        kind: BlockKind::Code,
+        span,
+    })
+}
+
+/// Lets a block begin with the marks that the parser leaves out: `> `, `[^1]: `, a link's definition.
+///
+/// So nothing but white space lies between two blocks, and a passage is encoded as it stands in the file.
+fn take_in_gaps(text: &str, start: usize, blocks: &mut [Block]) {
+    let mut end = start;
+    for block in blocks {
+        let gap = &text[end..block.span.start];
+        if !gap.trim().is_empty() {
+            block.span.start -= gap.trim_start().len();
+        }
+        end = block.span.end;
     }
 }
 
@@ -341,11 +371,13 @@ mod tests {
                 ("ListItem", "- a"),
                 ("ListItem", "- b `x`"),
                 ("ListItem", "- c\n\n  loose"),
-                ("Quote", "quoted"),
+                ("Quote", "> quoted"),
                 ("Code", "```sh\n# no heading\n[[ -f x ]]\n```"),
                 ("Table", "| a | b |\n|---|---|\n| 1 | 2 |"),
             ],
         );
+        check_blocks("---\nyear: 1982\n---\n", &[("Code", "year: 1982")]);
+        check_blocks("---\n---\n", &[]);
         check_blocks(
             "Setext\n======\ntext",
             &[("h1 Setext", "Setext\n======"), ("Paragraph", "text")],
@@ -438,6 +470,9 @@ mod tests {
             let mut end = 0;
             for block in &document.blocks {
                 prop_assert!(block.span.start >= end);
+                if end > 0 {
+                    prop_assert!(document.text[end..block.span.start].trim().is_empty());
+                }
                 end = block.span.end;
                 prop_assert!(document.text.get(block.span.clone()).is_some());
             }

@@ -25,7 +25,7 @@ pub struct Document {
     pub tags: Vec<String>,
     /// The source's text, unchanged: every span below is a byte range of it and of the file.
     pub text: String,
-    /// In order, not overlapping; front matter is in none of them.
+    /// In order, not overlapping; front matter is one only where there is nothing else.
     pub blocks: Vec<Block>,
     pub links: Vec<Link>,
     /// Retrieval units that the source fixes (the lines of an evaluation set); empty for files.

@@ -135,8 +135,7 @@ fn read_file(file: &ScannedFile) -> Result<Document, Skipped> {
     let text = checked_text(bytes).map_err(skip)?;
     let mut document = parse(&file.path, text);
     document.modified = file.modified;
-    let names_itself = !document.aliases.is_empty() || !document.tags.is_empty();
-    if document.blocks.is_empty() && !names_itself {
+    if document.blocks.is_empty() {
         return Err(skip("is empty; there is nothing to index".to_owned()));
     }
     Ok(document)

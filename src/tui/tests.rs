@@ -251,7 +251,7 @@ fn a_key_answers_at_another_level() {
 #[test]
 fn citations_open_in_the_editor_and_hits_show_in_the_tree() {
     let mut browser = Browser::open(110, 40);
-    browser.ask("Who found the first pulsar?");
+    browser.ask("What did Jocelyn Bell find?");
     browser.keys("j");
     browser.press(KeyCode::Enter);
     let file = FIXTURE.corpus.join("stars/Neutron star.md");
