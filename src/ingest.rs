@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Passages that are encoded at once.
-const BATCH_PASSAGES: usize = 64;
+const BATCH_PASSAGES: usize = 256;
 /// Passages after which a segment is written and progress is lasting.
 const SEGMENT_PASSAGES: usize = 2_048;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 use super::{
     ModelError,
@@ -13,7 +14,7 @@ use super::{
     weights,
 };
 use crate::{
-    ops::granule_keys::{GranuleKeys, QueryKeys},
+    ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
     text::Tokenizer,
 };
 
@@ -68,7 +69,7 @@ impl Encoder {
         Ok(Self {
             tokenizer: Tokenizer::from_file(&folder.join("tokenizer.json"))?,
             trunk: Trunk::load(&config, weights::var_builder(tensors, &device))?,
-            granules: GranuleHead::load(&folder.join("granules.safetensors"))?,
+            granules: GranuleHead::load(&folder.join("granules.safetensors"), &device)?,
             hidden: config.hidden_size,
             fingerprint: fingerprint(folder)?,
         })
@@ -95,10 +96,14 @@ impl Encoder {
         for passage in passages {
             batch.push(framed(passage.prefix, passage.body));
         }
-        let states = self.states(&batch)?;
-        let encodings = passages.iter().enumerate().map(|(index, passage)| {
-            let range = batch.starts[index] * self.hidden..batch.starts[index + 1] * self.hidden;
-            self.passage_encoding(passage, &states[range])
+        let states = self.trunk.forward(&batch, None)?;
+        let keys = self.granules.keys(&states)?;
+        let states: Vec<f32> = states.flatten_all()?.to_vec1()?;
+        let encodings = passages.par_iter().enumerate().map(|(index, passage)| {
+            let tokens = batch.starts[index]..batch.starts[index + 1];
+            let states = &states[tokens.start * self.hidden..tokens.end * self.hidden];
+            let keys = &keys[tokens.start * KEY_DIMENSIONS..tokens.end * KEY_DIMENSIONS];
+            self.passage_encoding(passage, states, keys)
         });
         Ok(encodings.collect())
     }
@@ -114,22 +119,27 @@ impl Encoder {
         token_ids.truncate(MAX_PASSAGE_TOKENS - 2);
         let mut batch = PackedBatch::default();
         batch.push(framed(&[], &token_ids));
-        let states = self.states(&batch)?;
+        let states = self.trunk.forward(&batch, None)?;
+        let all_keys = self.granules.keys(&states)?;
         let (mut weighted, mut keys, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for (token, state) in batch.token_ids.iter().zip(states.chunks_exact(self.hidden)) {
+        for (token, key) in batch
+            .token_ids
+            .iter()
+            .zip(all_keys.chunks_exact(KEY_DIMENSIONS))
+        {
             let weight = self.granules.idf(*token);
             if weight > 0.0 {
                 weighted.push(*token);
-                keys.push(self.granules.key(state));
+                keys.push(key);
                 weights.push(weight);
             }
         }
         let total: f32 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= total);
         Ok(QueryEncoding {
-            vector: mean(&states, self.hidden),
+            vector: mean(&states.flatten_all()?.to_vec1()?, self.hidden),
             token_ids: weighted,
-            keys: QueryKeys::new(keys.iter().map(|key| key.as_slice())),
+            keys: QueryKeys::new(keys),
             weights,
         })
     }
@@ -140,22 +150,27 @@ impl Encoder {
         Ok(states.flatten_all()?.to_vec1()?)
     }
 
-    fn passage_encoding(&self, passage: &PassageInput, states: &[f32]) -> PassageEncoding {
+    /// `states` is `[n_tokens, hidden]`, `keys` `[n_tokens, KEY_DIMENSIONS]`.
+    fn passage_encoding(
+        &self,
+        passage: &PassageInput,
+        states: &[f32],
+        keys: &[f32],
+    ) -> PassageEncoding {
         // [CLS] opens the prefix's granules, [SEP] closes the body's; neither has an idf.
         let tokens: Vec<u32> = framed(passage.prefix, passage.body).collect();
         let (head, body) = tokens.split_at(1 + passage.prefix.len());
-        let (head_states, body_states) = states.split_at(head.len() * self.hidden);
-        let mut keys = GranuleKeys::default();
+        let (head_keys, body_keys) = keys.split_at(head.len() * KEY_DIMENSIONS);
+        let mut pooled = GranuleKeys::default();
         let n_prefix_granules = match passage.prefix {
             [] => 0,
-            _ => self.granules.pool(head, head_states, &mut keys),
+            _ => self.granules.pool(head, head_keys, &mut pooled),
         };
-        let own = passage.body.len();
-        self.granules
-            .pool(&body[..own], &body_states[..own * self.hidden], &mut keys);
+        let body = &body[..passage.body.len()];
+        self.granules.pool(body, body_keys, &mut pooled);
         PassageEncoding {
             vector: mean(states, self.hidden),
-            keys,
+            keys: pooled,
             n_prefix_granules,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use safetensors::SafeTensors;
+use candle_core::{Device, Tensor};
 
 use super::{ModelError, weights};
 use crate::ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS};
@@ -11,32 +11,26 @@ use crate::ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS};
 pub const GRANULE_TOKENS: usize = 4;
 
 /// The learned tables behind granule keys.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct GranuleHead {
-    /// `[KEY_DIMENSIONS, hidden]`.
-    pub projection: Vec<f32>,
+    /// `[hidden, KEY_DIMENSIONS]`.
+    projection: Tensor,
     /// Inverse document frequency of every word piece, `[vocab]`; 0 for special tokens.
-    pub idf: Vec<f32>,
+    idf: Vec<f32>,
 }
 
 impl GranuleHead {
-    /// Reads `projection` and `idf` from a safetensors file.
-    pub fn load(path: &Path) -> Result<Self, ModelError> {
-        let buffer = std::fs::read(path).map_err(|source| ModelError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let stored =
-            SafeTensors::deserialize(&buffer).map_err(|error| ModelError::corrupt(path, error))?;
+    /// Reads `projection` (`[KEY_DIMENSIONS, hidden]`) and `idf` from a safetensors file.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, ModelError> {
+        let tensors = weights::load_f32(path, device)?;
         let table = |name: &str| {
-            stored
-                .tensor(name)
-                .map(|view| weights::f32s(view.data()))
-                .map_err(|error| ModelError::corrupt(path, error))
+            tensors
+                .get(name)
+                .ok_or_else(|| ModelError::corrupt(path, format!("it has no {name}")))
         };
         Ok(Self {
-            projection: table("projection")?,
-            idf: table("idf")?,
+            projection: table("projection")?.t()?.contiguous()?,
+            idf: table("idf")?.to_vec1()?,
         })
     }
 
@@ -45,41 +39,30 @@ impl GranuleHead {
         self.idf.get(token as usize).copied().unwrap_or(0.0)
     }
 
-    /// Projects one token state (`[hidden]`) to a unit key.
-    pub fn key(&self, state: &[f32]) -> [f32; KEY_DIMENSIONS] {
-        let mut key = [0.0; KEY_DIMENSIONS];
-        for (value, row) in key
-            .iter_mut()
-            .zip(self.projection.chunks_exact(state.len()))
-        {
-            *value = row.iter().zip(state).map(|(a, b)| a * b).sum();
-        }
-        normalise(&mut key);
-        key
+    /// Projects token states (`[n_tokens, hidden]`) to unit keys, `[n_tokens, KEY_DIMENSIONS]` row by row.
+    pub fn keys(&self, states: &Tensor) -> Result<Vec<f32>, ModelError> {
+        let mut keys: Vec<f32> = states.matmul(&self.projection)?.flatten_all()?.to_vec1()?;
+        keys.chunks_exact_mut(KEY_DIMENSIONS).for_each(normalise);
+        Ok(keys)
     }
 
-    /// Pools `states` (`[tokens.len(), hidden]`) into one key a granule and appends them to `keys`.
+    /// Pools the keys of tokens (`[tokens.len(), KEY_DIMENSIONS]`) into one a granule and appends them to `pooled`.
     ///
     /// Granules start at the first token; the last may be short. Returns the number appended.
-    pub fn pool(&self, tokens: &[u32], states: &[f32], keys: &mut GranuleKeys) -> usize {
-        let hidden = states.len() / tokens.len().max(1);
+    pub fn pool(&self, tokens: &[u32], keys: &[f32], pooled: &mut GranuleKeys) -> usize {
         let granules = tokens
             .chunks(GRANULE_TOKENS)
-            .zip(states.chunks(GRANULE_TOKENS * hidden.max(1)));
-        for (tokens, states) in granules {
-            let mut pooled = [0.0; KEY_DIMENSIONS];
-            for (token, state) in tokens.iter().zip(states.chunks_exact(hidden)) {
+            .zip(keys.chunks(GRANULE_TOKENS * KEY_DIMENSIONS));
+        for (tokens, keys) in granules {
+            let mut sum = [0.0; KEY_DIMENSIONS];
+            for (token, key) in tokens.iter().zip(keys.chunks_exact(KEY_DIMENSIONS)) {
                 let weight = self.idf(*token);
-                if weight > 0.0 {
-                    let key = self.key(state);
-                    pooled
-                        .iter_mut()
-                        .zip(key)
-                        .for_each(|(sum, value)| *sum += weight * value);
-                }
+                sum.iter_mut()
+                    .zip(key)
+                    .for_each(|(sum, value)| *sum += weight * value);
             }
-            normalise(&mut pooled);
-            keys.push(&pooled);
+            normalise(&mut sum);
+            pooled.push(&sum);
         }
         tokens.len().div_ceil(GRANULE_TOKENS)
     }

@@ -2,8 +2,9 @@
 //!
 //! Passages of like length share a padded tensor; the states leave packed again.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Error, Result, Tensor};
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 
 use super::{
     config::ModelConfig,
@@ -48,9 +49,10 @@ impl Trunk {
     pub fn forward(&self, batch: &PackedBatch, global: Option<&dyn GlobalBlock>) -> Result<Tensor> {
         let mut groups = self.groups(batch)?;
         for (index, block) in self.blocks.iter().enumerate() {
-            for group in &mut groups {
+            groups.par_iter_mut().try_for_each(|group| {
                 group.states = block.forward(&group.states, &group.mask)?;
-            }
+                Ok::<_, Error>(())
+            })?;
             let layer = index + 1;
             if let Some(global) = global.filter(|_| GLOBAL_AFTER_LAYERS.contains(&layer)) {
                 let states = global.forward(layer, &self.pack(&groups, batch)?, batch)?;
