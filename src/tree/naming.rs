@@ -20,8 +20,16 @@ const NAME_PHRASES: usize = 3;
 /// Text of a document that is searched for phrases, in bytes.
 const TEXT_BYTES: usize = 4_000;
 
+/// Documents that a summary is looked for in, and how many sentences of each.
+const SUMMARY_DOCUMENTS: usize = 8;
+const LEADING_SENTENCES: usize = 6;
+/// First words of a sentence that needs what stands before it.
+const LEANING_WORDS: [&str; 18] = [
+    "it", "its", "this", "that", "these", "those", "they", "their", "he", "his", "she", "her",
+    "we", "here", "so", "but", "and", "also",
+];
 /// What a phrase counts that already names a node above.
-const INHERITED_WEIGHT: f32 = 0.25;
+const INHERITED_WEIGHT: f32 = 0.1;
 
 /// A group to be named.
 pub struct Group<'a> {
@@ -39,8 +47,8 @@ pub struct Names<'a> {
     phrases: Vec<HashMap<String, f32>>,
     /// How a phrase is most often written.
     written: HashMap<String, String>,
-    /// The lead sentence of every document, where it has one.
-    leads: Vec<Option<String>>,
+    /// The first sentences of every document that could sum something up.
+    leads: Vec<Vec<String>>,
 }
 
 impl<'a> Names<'a> {
@@ -67,7 +75,7 @@ impl<'a> Names<'a> {
             let text = plain(document.text);
             take(&text[..text.floor_char_boundary(TEXT_BYTES)], TEXT_WEIGHT);
             phrases.push(found);
-            leads.push(lead(&text));
+            leads.push(leading_sentences(&text));
         }
         let written = forms
             .into_iter()
@@ -108,15 +116,32 @@ impl<'a> Names<'a> {
             .collect()
     }
 
-    /// The lead sentence of the document nearest to `vector` that has one.
+    /// Of the first sentences of the documents nearest to `vector`, the one that says most of what all share.
     pub fn summary(&self, members: &[usize], vector: &[f32]) -> String {
         let similarity = |own: usize| dot(self.documents[own].vector, vector);
         let mut order = members.to_vec();
         order.sort_by(|&a, &b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(&b)));
-        order
-            .iter()
-            .find_map(|&own| self.leads[own].clone())
-            .unwrap_or_default()
+        order.truncate(SUMMARY_DOCUMENTS);
+        let shares = self.shares(members);
+        let weight = |sentence: &str| {
+            let phrases: BTreeSet<String> = candidate_phrases(sentence)
+                .iter()
+                .map(|own| key(own))
+                .collect();
+            let shared = phrases.iter().filter_map(|own| shares.get(own.as_str()));
+            let words = sentence.unicode_words().count().max(1) as f32;
+            shared.sum::<f32>() / words.sqrt()
+        };
+        let sentences = order.iter().flat_map(|&own| &self.leads[own]);
+        let best = sentences.map(|sentence| (weight(sentence), sentence));
+        best.fold((f32::MIN, ""), |best, (weight, sentence)| {
+            match weight > best.0 {
+                true => (weight, sentence),
+                false => best,
+            }
+        })
+        .1
+        .to_owned()
     }
 
     /// The weight of each phrase in a group: its documents' mean.
@@ -244,16 +269,18 @@ fn capitalised(name: &str) -> String {
     })
 }
 
-/// The first sentence of 40 to 240 characters.
-fn lead(plain: &str) -> Option<String> {
+/// The first sentences of 40 to 240 characters that do not lean on one before.
+fn leading_sentences(plain: &str) -> Vec<String> {
     let start = &plain[..plain.floor_char_boundary(TEXT_BYTES)];
-    sentences(start).into_iter().find_map(|range| {
-        let sentence = start[range]
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
+    let sentences = sentences(start).into_iter().map(|range| {
+        let words: Vec<&str> = start[range].split_whitespace().collect();
+        words.join(" ")
+    });
+    let sums_up = |sentence: &String| {
         let length = sentence.chars().count() * if sentence.chars().any(is_cjk) { 3 } else { 1 };
         let ends = sentence.ends_with(['.', '!', '?', '。', '！', '？']);
-        (ends && (40..=240).contains(&length)).then_some(sentence)
-    })
+        let first = sentence.unicode_words().next().unwrap_or("").to_lowercase();
+        ends && (40..=240).contains(&length) && !LEANING_WORDS.contains(&first.as_str())
+    };
+    sentences.filter(sums_up).take(LEADING_SENTENCES).collect()
 }

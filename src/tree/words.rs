@@ -25,11 +25,17 @@ pub fn plain(text: &str) -> String {
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
         } else if !in_code && !line.starts_with('|') {
-            plain_line(line, &mut plain);
+            plain_line(&without_addresses(line), &mut plain);
             plain.push('\n');
         }
     }
     plain
+}
+
+/// A line without bare web addresses.
+fn without_addresses(line: &str) -> String {
+    let words = line.split_inclusive(' ');
+    words.filter(|word| !word.starts_with("http")).collect()
 }
 
 fn plain_line(line: &str, plain: &mut String) {
@@ -125,8 +131,8 @@ mod tests {
             &["rye", "bread", "starter", "rise"],
         );
         check(
-            "```\ncode\n```\n[shown](http://a.b/c) <b>bold</b>",
-            &["shown", "bold"],
+            "```\ncode\n```\n[shown](http://a.b/c) <b>bold</b> https://c.d/e crust",
+            &["shown", "bold", "crust"],
         );
         check("Galaxies, lens and series", &["galaxy", "lens", "sery"]);
         check("茶道历史", &["茶道", "道历", "历史"]);
