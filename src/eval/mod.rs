@@ -72,15 +72,7 @@ const SYSTEMS: [(&str, FusionWeights); 4] = [
         },
     ),
     ("sum", FusionWeights::SUM),
-    (
-        "shas",
-        FusionWeights {
-            bm25: 0.7,
-            passage: 0.7,
-            granule: 1.5,
-            link: 0.35,
-        },
-    ),
+    ("shas", FusionWeights::UNTRAINED),
 ];
 
 /// Evaluates the set in `folder`, keeping its index in `index`; `progress` hears of questions done and their number.

@@ -15,7 +15,7 @@ const MAX_CATEGORIES: usize = 2_000;
 const MAX_TOP: usize = 12;
 const MAX_CHILDREN: usize = 20;
 /// A cluster of less than one part in so many of the average is too small for a name.
-const SMALL_SHARE: usize = 5;
+const SMALL_SHARE: usize = 3;
 /// How many more clusters are asked for where some were too small.
 const MORE_CLUSTERS: usize = 3;
 /// Rounds in which vectors mix with their neighbours' before entities are looked for.

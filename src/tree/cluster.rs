@@ -6,6 +6,8 @@ use super::graph::{Graph, dot, normalise, split_mix};
 
 const ROUNDS: usize = 25;
 const RESTARTS: u64 = 4;
+/// What chance counts in modularity: above 1, large clusters are held against a partition.
+const RESOLUTION: f64 = 2.0;
 
 /// Assigns each of `members` (indices into `vectors`) to one of `count` clusters; none is left empty.
 pub fn k_means(vectors: &[Vec<f32>], members: &[usize], count: usize, seed: u64) -> Vec<usize> {
@@ -78,7 +80,7 @@ pub fn link(graph: &Graph, assigned: &[usize], clusters: usize, count: usize) ->
         .collect()
 }
 
-/// Share of edge weight inside clusters beyond what chance would put there.
+/// Share of edge weight inside clusters beyond what chance would put there, at the resolution of categories.
 pub fn modularity(graph: &Graph, assigned: &[usize], clusters: usize) -> f64 {
     let mut inside = vec![0f64; clusters];
     let mut degrees = vec![0f64; clusters];
@@ -94,7 +96,7 @@ pub fn modularity(graph: &Graph, assigned: &[usize], clusters: usize) -> f64 {
     inside
         .iter()
         .zip(degrees)
-        .map(|(inside, degree)| inside / total - (degree / total).powi(2))
+        .map(|(inside, degree)| inside / total - RESOLUTION * (degree / total).powi(2))
         .sum()
 }
 
