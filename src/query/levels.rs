@@ -186,11 +186,7 @@ fn by_node(snapshot: &Snapshot, shares: &[(usize, f32)]) -> Vec<(f32, usize)> {
         *mass.entry(id).or_default() += share;
     }
     let nodes = &snapshot.body.tree.nodes;
-    let index: HashMap<u64, usize> = nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| (node.id, index))
-        .collect();
+    let index = snapshot.body.tree.places();
     let mut sums = vec![(0.0, 0); nodes.len()];
     // Children stand after their parents, so every node is whole before it is added to its own parent.
     for (own, node) in nodes.iter().enumerate().rev() {

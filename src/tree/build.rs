@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Edge, Level, Node, Tree, TreeDocument, TreeOptions,
-    cluster::{k_means, link, modularity},
+    cluster::{k_means, link, means, modularity},
     graph::{Graph, dot, joint_vectors, normalise},
     naming::{Group, Names},
 };
@@ -204,13 +204,8 @@ fn dissolve_small(
 ) -> Vec<usize> {
     let count = n_clusters(&clusters);
     let mut sizes = vec![0; count];
-    let mut centres = vec![vec![0f32; vectors[members[0]].len()]; count];
-    for (&member, &cluster) in members.iter().zip(&clusters) {
-        sizes[cluster] += 1;
-        let sums = centres[cluster].iter_mut().zip(&vectors[member]);
-        sums.for_each(|(sum, value)| *sum += value);
-    }
-    centres.iter_mut().for_each(|centre| normalise(centre));
+    clusters.iter().for_each(|&cluster| sizes[cluster] += 1);
+    let centres = means(vectors, members, &clusters, count);
     for (&member, cluster) in members.iter().zip(&mut clusters) {
         let large = (0..count).filter(|&other| sizes[other] >= least);
         let fit = |other: usize| dot(&vectors[member], &centres[other]);

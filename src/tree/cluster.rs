@@ -162,7 +162,8 @@ fn refill(assigned: &mut [usize], nearest: &[(usize, f32)], count: usize) {
     }
 }
 
-fn means(
+/// The unit-length mean of each cluster's members.
+pub fn means(
     vectors: &[Vec<f32>],
     members: &[usize],
     assigned: &[usize],

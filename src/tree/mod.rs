@@ -10,6 +10,8 @@ mod graph;
 mod naming;
 mod words;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use build::build;
@@ -63,6 +65,12 @@ impl Tree {
     /// The node with this id.
     pub fn node(&self, id: u64) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Index of every node, by id.
+    pub fn places(&self) -> HashMap<u64, usize> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.map(|(index, node)| (node.id, index)).collect()
     }
 
     /// Ids of all documents below a node.

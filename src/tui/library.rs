@@ -41,11 +41,7 @@ impl Library {
     /// Builds the maps, once.
     pub fn new(snapshot: Snapshot) -> Self {
         let tree = &snapshot.body.tree.nodes;
-        let nodes: HashMap<u64, usize> = tree
-            .iter()
-            .enumerate()
-            .map(|(index, node)| (node.id, index))
-            .collect();
+        let nodes = snapshot.body.tree.places();
         let mut entities = vec![None; snapshot.body.documents.len()];
         for (index, node) in tree.iter().enumerate() {
             for document in node.documents.iter() {
