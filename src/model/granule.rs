@@ -1,36 +1,33 @@
 //! Granule keys: token states projected to 128 dimensions and pooled over 4 tokens by idf.
 
-use std::path::Path;
-
-use candle_core::{Device, Tensor};
-
-use super::{ModelError, weights};
-use crate::ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS};
+use super::{
+    ModelError,
+    int8_linear::{Int8Linear, Int8Rows},
+    weights::WeightFile,
+};
+use crate::ops::{
+    granule_keys::{GranuleKeys, KEY_DIMENSIONS},
+    simd::{Instructions, Isa, Kernel},
+};
 
 /// Tokens of a granule.
 pub const GRANULE_TOKENS: usize = 4;
 
 /// The learned tables behind granule keys.
-#[derive(Debug, Clone)]
 pub struct GranuleHead {
-    /// `[hidden, KEY_DIMENSIONS]`.
-    projection: Tensor,
+    /// From `hidden` to `KEY_DIMENSIONS`.
+    projection: Int8Linear,
     /// Inverse document frequency of every word piece, `[vocab]`; 0 for special tokens.
     idf: Vec<f32>,
 }
 
 impl GranuleHead {
-    /// Reads `projection` (`[KEY_DIMENSIONS, hidden]`) and `idf` from a safetensors file.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, ModelError> {
-        let tensors = weights::load_f32(path, device)?;
-        let table = |name: &str| {
-            tensors
-                .get(name)
-                .ok_or_else(|| ModelError::corrupt(path, format!("it has no {name}")))
-        };
+    /// Reads `projection` (`[KEY_DIMENSIONS, hidden]`) and `idf` (`[vocab]`).
+    pub fn load(file: &WeightFile, hidden: usize, vocab: usize) -> Result<Self, ModelError> {
+        let projection = file.values("projection", KEY_DIMENSIONS * hidden)?;
         Ok(Self {
-            projection: table("projection")?.t()?.contiguous()?,
-            idf: table("idf")?.to_vec1()?,
+            projection: Int8Linear::new(&projection, hidden)?,
+            idf: file.values("idf", vocab)?,
         })
     }
 
@@ -40,10 +37,11 @@ impl GranuleHead {
     }
 
     /// Projects token states (`[n_tokens, hidden]`) to unit keys, `[n_tokens, KEY_DIMENSIONS]` row by row.
-    pub fn keys(&self, states: &Tensor) -> Result<Vec<f32>, ModelError> {
-        let mut keys: Vec<f32> = states.matmul(&self.projection)?.flatten_all()?.to_vec1()?;
-        keys.chunks_exact_mut(KEY_DIMENSIONS).for_each(normalise);
-        Ok(keys)
+    pub fn keys(&self, states: &[f32]) -> Vec<f32> {
+        Instructions::best().run(Project {
+            projection: &self.projection,
+            states,
+        })
     }
 
     /// Pools the keys of tokens (`[tokens.len(), KEY_DIMENSIONS]`) into one a granule and appends them to `pooled`.
@@ -68,7 +66,30 @@ impl GranuleHead {
     }
 }
 
+struct Project<'a> {
+    projection: &'a Int8Linear,
+    states: &'a [f32],
+}
+
+impl Kernel for Project<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+        let Self { projection, states } = self;
+        let mut rows = Int8Rows::default();
+        rows.fill::<I>(states, projection.depth());
+        let mut keys = vec![0.0; rows.len() * KEY_DIMENSIONS];
+        projection.forward(isa, &rows, &mut Vec::new(), |token, column, outputs| {
+            keys[token * KEY_DIMENSIONS + column..][..outputs.len()].copy_from_slice(outputs);
+        });
+        keys.chunks_exact_mut(KEY_DIMENSIONS).for_each(normalise);
+        keys
+    }
+}
+
 /// Scales a vector to length 1; the zero vector stays as it is.
+#[inline(always)]
 pub fn normalise(vector: &mut [f32]) {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {

@@ -8,14 +8,18 @@ mod encoder;
 mod feed_forward;
 pub mod global_block;
 pub mod granule;
+mod int8_block;
+mod int8_linear;
+mod int8_trunk;
+mod f32_trunk;
 mod local_block;
 pub mod packed;
-mod trunk;
+pub mod trunk;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
 
-pub use encoder::{Encoder, PassageEncoding, PassageInput, QueryEncoding};
+pub use encoder::{Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding};
 
 /// Why the model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,10 @@ pub enum ModelError {
     },
     #[error("{path} is damaged or of another model ({reason}); restore it from the release")]
     Corrupt { path: PathBuf, reason: String },
+    #[error(
+        "the int8 form needs widths that 64 divides and heads of 16, 32 or 64 dimensions; use --precision f32"
+    )]
+    Shape,
     #[error("the model failed on this input: {0}")]
     Tensor(#[from] candle_core::Error),
     #[error(transparent)]

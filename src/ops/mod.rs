@@ -1,3 +1,7 @@
 //! Which numbers make an attention? The operations of the model and of the read path, without tensors.
 
 pub mod granule_keys;
+pub mod int8_product;
+pub mod passage_attention;
+pub mod pointwise;
+pub mod simd;

@@ -1,0 +1,133 @@
+//! The trunk in f32 by candle: the reference of the int8 form, and what training starts from.
+//!
+//! Passages of like length share a padded tensor; the states leave packed again.
+
+use candle_core::{DType, Device, Error, Result, Tensor};
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+
+use super::{
+    ModelError,
+    config::ModelConfig,
+    embeddings::Embeddings,
+    global_block::{GLOBAL_AFTER_LAYERS, GlobalBlock},
+    local_block::LocalBlock,
+    packed::PackedBatch,
+    trunk::Trunk,
+};
+
+/// Passages that share one padded tensor, at most.
+const GROUP_PASSAGES: usize = 16;
+
+/// The pretrained trunk.
+pub struct F32Trunk {
+    embeddings: Embeddings,
+    blocks: Vec<LocalBlock>,
+    hidden: usize,
+    device: Device,
+}
+
+/// Passages of like length, padded to the longest.
+struct Group {
+    passages: Vec<usize>,
+    states: Tensor,
+    mask: Tensor,
+}
+
+impl F32Trunk {
+    pub fn load(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
+        let layers = vb.pp("encoder").pp("layer");
+        Ok(Self {
+            embeddings: Embeddings::load(config, vb.pp("embeddings"))?,
+            blocks: (0..config.num_hidden_layers)
+                .map(|layer| LocalBlock::load(config, layers.pp(layer)))
+                .collect::<Result<_>>()?,
+            hidden: config.hidden_size,
+            device: vb.device().clone(),
+        })
+    }
+
+    fn groups(&self, batch: &PackedBatch) -> Result<Vec<Group>> {
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        order.sort_by_key(|&passage| std::cmp::Reverse(batch.passage(passage).len()));
+        order
+            .chunks(GROUP_PASSAGES)
+            .map(|passages| {
+                let length = batch.passage(passages[0]).len();
+                let mut token_ids = vec![0u32; passages.len() * length];
+                let mut mask = vec![f32::NEG_INFINITY; passages.len() * length];
+                for (row, &passage) in passages.iter().enumerate() {
+                    let tokens = batch.passage(passage);
+                    let start = row * length;
+                    token_ids[start..start + tokens.len()].copy_from_slice(tokens);
+                    mask[start..start + tokens.len()].fill(0.0);
+                }
+                let shape = (passages.len(), length);
+                let token_ids = Tensor::from_vec(token_ids, shape, &self.device)?;
+                Ok(Group {
+                    passages: passages.to_vec(),
+                    states: self.embeddings.forward(&token_ids)?,
+                    mask: Tensor::from_vec(mask, (passages.len(), 1, 1, length), &self.device)?,
+                })
+            })
+            .collect()
+    }
+
+    fn pack(&self, groups: &[Group], batch: &PackedBatch) -> Result<Tensor> {
+        let mut rows: Vec<Option<Tensor>> = vec![None; batch.len()];
+        for group in groups {
+            for (row, &passage) in group.passages.iter().enumerate() {
+                let length = batch.passage(passage).len();
+                rows[passage] = Some(group.states.get(row)?.narrow(0, 0, length)?);
+            }
+        }
+        let rows: Vec<Tensor> = rows.into_iter().flatten().collect();
+        if rows.is_empty() {
+            return Tensor::zeros((0, self.hidden), DType::F32, &self.device);
+        }
+        Tensor::cat(&rows, 0)
+    }
+
+    fn unpack(&self, states: &Tensor, groups: &mut [Group], batch: &PackedBatch) -> Result<()> {
+        for group in groups {
+            let length = group.states.dim(1)?;
+            let rows: Vec<Tensor> = group
+                .passages
+                .iter()
+                .map(|&passage| {
+                    let own = batch.passage(passage).len();
+                    states
+                        .narrow(0, batch.starts[passage], own)?
+                        .pad_with_zeros(0, 0, length - own)
+                })
+                .collect::<Result<_>>()?;
+            group.states = Tensor::stack(&rows, 0)?;
+        }
+        Ok(())
+    }
+}
+
+impl Trunk for F32Trunk {
+    fn forward(
+        &self,
+        batch: &PackedBatch,
+        global: Option<&dyn GlobalBlock>,
+    ) -> std::result::Result<Vec<f32>, ModelError> {
+        let mut groups = self.groups(batch)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            groups.par_iter_mut().try_for_each(|group| {
+                group.states = block.forward(&group.states, &group.mask)?;
+                Ok::<_, Error>(())
+            })?;
+            let layer = index + 1;
+            if let Some(global) = global.filter(|_| GLOBAL_AFTER_LAYERS.contains(&layer)) {
+                let mut states = self.pack(&groups, batch)?.flatten_all()?.to_vec1()?;
+                global.forward(layer, &mut states, batch)?;
+                let shape = (batch.token_ids.len(), self.hidden);
+                let states = Tensor::from_vec(states, shape, &self.device)?;
+                self.unpack(&states, &mut groups, batch)?;
+            }
+        }
+        Ok(self.pack(&groups, batch)?.flatten_all()?.to_vec1()?)
+    }
+}

@@ -1,0 +1,133 @@
+//! A linear layer in int8: weights with a scale a channel, activations with a scale a token.
+
+use super::{
+    ModelError,
+    weights::{WeightFile, quantise},
+};
+use crate::ops::{
+    int8_product::{Activations, PANEL_COLUMNS, PackedMatrix, SIGNED_ZERO_POINT, product},
+    pointwise::{self, LANES, mul_add},
+    simd::Isa,
+};
+
+/// Outputs that are finished at a time.
+pub const GROUP_COLUMNS: usize = 64;
+const GROUP_PANELS: usize = GROUP_COLUMNS / PANEL_COLUMNS;
+
+/// y = W x + b with packed W.
+pub struct Int8Linear {
+    weights: PackedMatrix,
+    /// `[columns]` each.
+    scales: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// Rows of activations in int8.
+#[derive(Debug, Default)]
+pub struct Int8Rows {
+    codes: Vec<u8>,
+    scales: Vec<f32>,
+}
+
+impl Int8Rows {
+    /// Quantises `values`, `[n_rows, width]`.
+    #[inline(always)]
+    pub fn fill<I: Isa>(&mut self, values: &[f32], width: usize) {
+        self.codes.resize(values.len(), 0);
+        self.scales.resize(values.len() / width, 0.0);
+        let rows = values.chunks_exact(width);
+        let codes = self.codes.chunks_exact_mut(width);
+        for ((row, codes), scale) in rows.zip(codes).zip(&mut self.scales) {
+            *scale = pointwise::quantise::<I>(row, codes);
+        }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.scales.len()
+    }
+}
+
+impl Int8Linear {
+    /// Loads layers that share their input side by side: `name.weight`, `name.bias` of each name, `[columns, depth]`.
+    pub fn load(
+        file: &WeightFile,
+        names: &[String],
+        columns: usize,
+        depth: usize,
+    ) -> Result<Self, ModelError> {
+        let (mut codes, mut scales, mut bias) = (Vec::new(), Vec::new(), Vec::new());
+        for name in names {
+            let matrix = file.matrix(&format!("{name}.weight"), depth)?;
+            codes.extend_from_slice(matrix.codes());
+            scales.extend_from_slice(&matrix.scales);
+            bias.extend(file.values(&format!("{name}.bias"), columns)?);
+        }
+        if scales.len() != bias.len() || scales.len() % GROUP_COLUMNS != 0 || !depth.is_multiple_of(LANES) {
+            return Err(ModelError::Shape);
+        }
+        Ok(Self {
+            weights: PackedMatrix::new(&codes, depth),
+            scales,
+            bias,
+        })
+    }
+
+    /// Packs a matrix given in f32, `[columns, depth]`, without bias.
+    pub fn new(weights: &[f32], depth: usize) -> Result<Self, ModelError> {
+        let (codes, scales) = quantise(weights, depth);
+        if scales.len() % GROUP_COLUMNS != 0 || !depth.is_multiple_of(LANES) {
+            return Err(ModelError::Shape);
+        }
+        Ok(Self {
+            weights: PackedMatrix::new(&codes, depth),
+            bias: vec![0.0; scales.len()],
+            scales,
+        })
+    }
+
+    /// Number of outputs.
+    pub fn columns(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Number of inputs.
+    pub fn depth(&self) -> usize {
+        self.weights.depth()
+    }
+
+    /// Hands `[row, first column, 64 outputs]` of every row and group of columns to `finish`.
+    ///
+    /// `sums` is room for the integers, kept between calls.
+    #[inline(always)]
+    pub fn forward<I: Isa>(
+        &self,
+        isa: I,
+        rows: &Int8Rows,
+        sums: &mut Vec<i32>,
+        mut finish: impl FnMut(usize, usize, &[f32; GROUP_COLUMNS]),
+    ) {
+        let activations = Activations {
+            codes: &rows.codes,
+            stride: self.weights.depth(),
+            n_rows: rows.len(),
+            zero_point: SIGNED_ZERO_POINT,
+        };
+        sums.resize(rows.len() * GROUP_COLUMNS, 0);
+        let scales = self.scales.as_chunks::<GROUP_COLUMNS>().0;
+        let biases = self.bias.as_chunks::<GROUP_COLUMNS>().0;
+        for (group, (scales, bias)) in scales.iter().zip(biases).enumerate() {
+            let panels = group * GROUP_PANELS..(group + 1) * GROUP_PANELS;
+            product(isa, activations, &self.weights, panels, sums);
+            let sums = sums.as_chunks::<GROUP_COLUMNS>().0.iter();
+            for (row, (sums, row_scale)) in sums.zip(&rows.scales).enumerate() {
+                let mut outputs = [0.0; GROUP_COLUMNS];
+                for (at, output) in outputs.iter_mut().enumerate() {
+                    let scaled = sums[at] as f32 * row_scale;
+                    *output = mul_add::<I>(scaled, scales[at], bias[at]);
+                }
+                finish(row, group * GROUP_COLUMNS, &outputs);
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Tiles on 256 bits: by `vpdpbusd` where AVX-VNNI has it, else by `vpmaddubsw` on magnitudes and signs.
+
+use std::arch::x86_64::*;
+
+use super::{LINE_DEPTHS, Line, PANEL_COLUMNS, SIGNED_ZERO_POINT, Tile};
+use crate::ops::simd::Isa;
+
+/// AVX2 with AVX-VNNI: Intel's desktops and laptops since 2021.
+#[derive(Debug, Clone, Copy)]
+pub struct AvxVnni(());
+
+/// AVX2 and FMA: nearly every x86 processor since 2013.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2(());
+
+impl AvxVnni {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    pub(in crate::ops) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Avx2 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(in crate::ops) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Isa for AvxVnni {
+    const TILE_ROWS: usize = 6;
+    const FUSED: bool = true;
+
+    #[inline(always)]
+    fn multiply(self, tile: &Tile, out: &mut [i32]) {
+        tile.check(Self::TILE_ROWS, out);
+        // SAFETY: a value of this type exists only where the processor has the features, and the check above
+        // keeps every access of the kernel inside its slice.
+        unsafe {
+            match tile.n_rows {
+                1 => multiply_vnni::<1>(tile, out),
+                2 => multiply_vnni::<2>(tile, out),
+                3 => multiply_vnni::<3>(tile, out),
+                4 => multiply_vnni::<4>(tile, out),
+                5 => multiply_vnni::<5>(tile, out),
+                _ => multiply_vnni::<6>(tile, out),
+            }
+        }
+    }
+}
+
+impl Isa for Avx2 {
+    const TILE_ROWS: usize = 4;
+    const FUSED: bool = true;
+
+    #[inline(always)]
+    fn multiply(self, tile: &Tile, out: &mut [i32]) {
+        tile.check(Self::TILE_ROWS, out);
+        // SAFETY: as for AVX-VNNI.
+        unsafe {
+            match tile.n_rows {
+                1 => multiply_avx2::<1>(tile, out),
+                2 => multiply_avx2::<2>(tile, out),
+                3 => multiply_avx2::<3>(tile, out),
+                _ => multiply_avx2::<4>(tile, out),
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+unsafe fn multiply_vnni<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
+    let depth_lines = tile.depth_lines();
+    for panel in 0..tile.n_panels {
+        let zero_point = _mm256_set1_epi32(-tile.zero_point);
+        // SAFETY: `Tile::check` holds for `tile` and `out`.
+        unsafe {
+            let start = starts(tile, panel, zero_point);
+            let mut sums = [start; ROWS];
+            for line in 0..depth_lines {
+                let weights = halves(tile, panel * depth_lines + line);
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let codes = codes(tile, row, line);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = _mm256_dpbusd_avx_epi32(*sum, codes, weights);
+                    }
+                }
+            }
+            store(tile, panel, &sums, out);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply_avx2<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
+    let depth_lines = tile.depth_lines();
+    let (ones, signed) = (
+        _mm256_set1_epi16(1),
+        _mm256_set1_epi8(SIGNED_ZERO_POINT as i8),
+    );
+    for panel in 0..tile.n_panels {
+        let zero_point = _mm256_set1_epi32(SIGNED_ZERO_POINT - tile.zero_point);
+        // SAFETY: `Tile::check` holds for `tile` and `out`.
+        unsafe {
+            let start = starts(tile, panel, zero_point);
+            let mut sums = [start; ROWS];
+            for line in 0..depth_lines {
+                let weights = halves(tile, panel * depth_lines + line);
+                let magnitudes = weights.map(|weights| _mm256_abs_epi8(weights));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let codes = _mm256_sub_epi8(codes(tile, row, line), signed);
+                    for half in 0..2 {
+                        // |w|·(±a): both within ±127, so that a pair of products fits into i16.
+                        let signed = _mm256_sign_epi8(codes, weights[half]);
+                        let pairs = _mm256_maddubs_epi16(magnitudes[half], signed);
+                        sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(pairs, ones));
+                    }
+                }
+            }
+            store(tile, panel, &sums, out);
+        }
+    }
+}
+
+/// What the sums of a panel start with: its column sums times what is still to be taken off the zero point.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn starts(tile: &Tile, panel: usize, zero_point: __m256i) -> [__m256i; 2] {
+    // SAFETY: `Tile::check` holds.
+    let load = |half: usize| unsafe {
+        let at = tile
+            .column_sums
+            .as_ptr()
+            .add(panel * PANEL_COLUMNS + half * 8);
+        _mm256_loadu_si256(at.cast())
+    };
+    [0, 1].map(|half| _mm256_mullo_epi32(load(half), zero_point))
+}
+
+/// The two halves of a line: 8 columns each.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn halves(tile: &Tile, line: usize) -> [__m256i; 2] {
+    // SAFETY: `Tile::check` holds, and lines are aligned.
+    unsafe {
+        let at: *const Line = tile.lines.as_ptr().add(line);
+        let at: *const __m256i = at.cast();
+        [_mm256_load_si256(at), _mm256_load_si256(at.add(1))]
+    }
+}
+
+/// Four activations of a row, in every column.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn codes(tile: &Tile, row: usize, line: usize) -> __m256i {
+    // SAFETY: `Tile::check` holds.
+    unsafe {
+        let at = tile
+            .rows
+            .as_ptr()
+            .add(row * tile.row_stride + line * LINE_DEPTHS);
+        _mm256_set1_epi32(at.cast::<i32>().read_unaligned())
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store(tile: &Tile, panel: usize, sums: &[[__m256i; 2]], out: &mut [i32]) {
+    for (row, sums) in sums.iter().enumerate() {
+        let at = row * tile.out_stride + panel * PANEL_COLUMNS;
+        // SAFETY: `Tile::check` holds.
+        unsafe {
+            let at: *mut __m256i = out.as_mut_ptr().add(at).cast();
+            _mm256_storeu_si256(at, sums[0]);
+            _mm256_storeu_si256(at.add(1), sums[1]);
+        }
+    }
+}

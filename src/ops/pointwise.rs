@@ -1,0 +1,208 @@
+//! Functions of single numbers and rows, in a form that the compiler vectorises: exp2, GELU, LayerNorm, int8 codes.
+//!
+//! Rows are whole blocks of [`LANES`] numbers. Everything is `#[inline(always)]`, so that a
+//! [`Kernel`](super::simd::Kernel)'s instructions reach it.
+
+use super::{int8_product::SIGNED_ZERO_POINT, simd::Isa};
+
+/// Numbers of a block; rows are multiples of it.
+pub const LANES: usize = 16;
+/// The largest magnitude of a signed code.
+pub const MAX_CODE: f32 = 127.0;
+/// 1.5 · 2²³: added to a small number, it leaves the nearest integer in the low bits.
+const TO_INTEGER: f32 = 12_582_912.0;
+
+/// a·b + c, fused where that is an instruction and not a call.
+#[inline(always)]
+pub fn mul_add<I: Isa>(a: f32, b: f32, c: f32) -> f32 {
+    if I::FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// 2^x for x ≤ 126, to a relative 3e-6; 0 where x is very small.
+#[inline(always)]
+pub fn exp2<I: Isa>(x: f32) -> f32 {
+    let x = x.max(-126.0);
+    let shifted = x + TO_INTEGER;
+    let fraction = x - (shifted - TO_INTEGER);
+    // The minimax polynomial of 2^f over ±½.
+    let mut sum = 0.009_570_907;
+    for coefficient in [0.055_917_896, 0.240_247_2, 0.693_121_9, 0.999_999_3] {
+        sum = mul_add::<I>(sum, fraction, coefficient);
+    }
+    f32::from_bits(sum.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+/// GELU by erf, x·Φ(x), to an absolute 2e-4: x·(½ + t·P(t²)) where t is x within ±4.
+#[inline(always)]
+pub fn gelu<I: Isa>(x: f32) -> f32 {
+    let t = x.clamp(-4.0, 4.0);
+    let square = t * t;
+    let mut sum = 2.278_138e-8;
+    for coefficient in [
+        -1.598_597_9e-6,
+        4.795_539_5e-5,
+        -8.140_138e-4,
+        8.772_378e-3,
+        -6.457_308e-2,
+        0.397_883_33,
+    ] {
+        sum = mul_add::<I>(sum, square, coefficient);
+    }
+    x * mul_add::<I>(t, sum, 0.5)
+}
+
+/// The largest magnitude in a row.
+#[inline(always)]
+pub fn max_magnitude(row: &[f32]) -> f32 {
+    let mut largest = [0f32; LANES];
+    for block in row.as_chunks::<LANES>().0 {
+        for (largest, value) in largest.iter_mut().zip(block) {
+            *largest = largest.max(value.abs());
+        }
+    }
+    largest.iter().fold(0.0, |a: f32, b| a.max(*b))
+}
+
+/// Writes a row as codes with the signed zero point, and returns their scale: value ≈ (code − 127) · scale.
+#[inline(always)]
+pub fn quantise<I: Isa>(row: &[f32], codes: &mut [u8]) -> f32 {
+    let largest = max_magnitude(row);
+    quantise_within::<I>(row, largest, SIGNED_ZERO_POINT as f32, codes)
+}
+
+/// Writes `row · 127 / largest + zero` as codes, rounded, and returns their scale.
+#[inline(always)]
+pub fn quantise_within<I: Isa>(row: &[f32], largest: f32, zero: f32, codes: &mut [u8]) -> f32 {
+    let inverse = MAX_CODE / largest.max(f32::MIN_POSITIVE);
+    let blocks = row.as_chunks::<LANES>().0;
+    for (block, codes) in blocks.iter().zip(codes.as_chunks_mut::<LANES>().0) {
+        *codes = block
+            .map(|value| mul_add::<I>(value, inverse, TO_INTEGER + zero))
+            .map(|shifted| shifted.to_bits() as u8);
+    }
+    largest / MAX_CODE
+}
+
+/// LayerNorm in place; `gain` and `bias` have the length of the row.
+#[inline(always)]
+pub fn layer_norm<I: Isa>(row: &mut [f32], gain: &[f32], bias: &[f32], epsilon: f32) {
+    let count = row.len() as f32;
+    let blocks = row.as_chunks::<LANES>().0;
+    let mut sums = [0f32; LANES];
+    for block in blocks {
+        for (sum, value) in sums.iter_mut().zip(block) {
+            *sum += value;
+        }
+    }
+    let mean = sums.iter().sum::<f32>() / count;
+    let mut squares = [0f32; LANES];
+    for block in blocks {
+        for (square, value) in squares.iter_mut().zip(block) {
+            let distance = value - mean;
+            *square = mul_add::<I>(distance, distance, *square);
+        }
+    }
+    let inverse = 1.0 / (squares.iter().sum::<f32>() / count + epsilon).sqrt();
+    let blocks = row.as_chunks_mut::<LANES>().0.iter_mut();
+    let affine = gain
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(bias.as_chunks::<LANES>().0);
+    for (block, (gain, bias)) in blocks.zip(affine) {
+        for ((value, gain), bias) in block.iter_mut().zip(gain).zip(bias) {
+            *value = mul_add::<I>((*value - mean) * inverse, *gain, *bias);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::simd::{Instructions, Kernel};
+
+    struct Map(fn(Functions, f32) -> f32, Vec<f32>);
+    struct Functions {
+        exp2: fn(f32) -> f32,
+        gelu: fn(f32) -> f32,
+    }
+
+    impl Kernel for Map {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) -> Vec<f32> {
+            let Self(function, values) = self;
+            let apply = |value| {
+                let functions = Functions {
+                    exp2: exp2::<I>,
+                    gelu: gelu::<I>,
+                };
+                function(functions, value)
+            };
+            values.into_iter().map(apply).collect()
+        }
+    }
+
+    #[test]
+    fn exp2_and_gelu_keep_their_bounds() {
+        let values: Vec<f32> = (-4000..=4000).map(|at| at as f32 * 0.004).collect();
+        for instructions in Instructions::all() {
+            let powers = instructions.run(Map(|own, x| (own.exp2)(x), values.clone()));
+            let gelus = instructions.run(Map(|own, x| (own.gelu)(x), values.clone()));
+            for ((x, power), gelu) in values.iter().zip(powers).zip(gelus) {
+                let exact = f64::from(*x).exp2();
+                assert!(
+                    (f64::from(power) / exact - 1.0).abs() < 4e-6,
+                    "exp2({x}) = {power}"
+                );
+                let exact = x * normal_distribution(*x);
+                assert!(
+                    (gelu - exact).abs() < 3e-4,
+                    "gelu({x}) = {gelu}, not {exact}"
+                );
+            }
+        }
+    }
+
+    /// Φ by Simpson's rule from 0, which needs no erf.
+    fn normal_distribution(x: f32) -> f32 {
+        const STEPS: i32 = 2_000;
+        let width = f64::from(x.abs()) / f64::from(STEPS);
+        let density = |at: f64| (-at * at / 2.0).exp() / std::f64::consts::TAU.sqrt();
+        let weight = |step: i32| match step {
+            0 | STEPS => 1.0,
+            _ if step % 2 == 1 => 4.0,
+            _ => 2.0,
+        };
+        let sum: f64 = (0..=STEPS)
+            .map(|step| weight(step) * density(f64::from(step) * width))
+            .sum();
+        let half = sum * width / 3.0;
+        (0.5 + f64::from(x.signum()) * half) as f32
+    }
+
+    #[test]
+    fn codes_restore_a_row_and_layer_norm_has_mean_zero_and_deviation_one() {
+        let row: Vec<f32> = (0..64).map(|at| (at as f32 * 0.37).sin() * 3.0).collect();
+        let mut codes = [0; 64];
+        let scale = quantise::<super::super::int8_product::Portable>(&row, &mut codes);
+        for (value, code) in row.iter().zip(codes) {
+            let restored = (f32::from(code) - 127.0) * scale;
+            assert!(
+                (value - restored).abs() <= scale * 0.51,
+                "{value} {restored}"
+            );
+        }
+        let mut normed = row.clone();
+        layer_norm::<super::super::int8_product::Portable>(
+            &mut normed,
+            &[1.0; 64],
+            &[0.0; 64],
+            0.0,
+        );
+        assert!(normed.iter().sum::<f32>().abs() < 1e-4);
+        let square = normed.iter().map(|value| value * value).sum::<f32>();
+        assert!((square / 64.0 - 1.0).abs() < 1e-4);
+    }
+}
