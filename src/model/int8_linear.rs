@@ -63,7 +63,10 @@ impl Int8Linear {
             scales.extend_from_slice(&matrix.scales);
             bias.extend(file.values(&format!("{name}.bias"), columns)?);
         }
-        if scales.len() != bias.len() || scales.len() % GROUP_COLUMNS != 0 || !depth.is_multiple_of(LANES) {
+        if scales.len() != bias.len()
+            || scales.len() % GROUP_COLUMNS != 0
+            || !depth.is_multiple_of(LANES)
+        {
             return Err(ModelError::Shape);
         }
         Ok(Self {

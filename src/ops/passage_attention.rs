@@ -8,7 +8,7 @@ use super::{
     int8_product::{
         Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, SIGNED_ZERO_POINT, product_of_lines,
     },
-    pointwise::{LANES, exp2, mul_add, quantise_within},
+    pointwise::{Block, LANES, exp2, max, mul_add, quantise_within, reduce, zip},
     simd::Isa,
 };
 
@@ -146,36 +146,33 @@ impl AttentionScratch {
     /// Turns a row of scores into codes; returns what a product with the values' codes is multiplied by.
     #[inline(always)]
     fn probabilities<I: Isa>(&mut self, row: usize, scale: f32, padded: usize) -> f32 {
-        let scores = self.scores[row * padded..][..padded].as_chunks::<LANES>().0;
-        let weights = self.weights.as_chunks_mut::<LANES>().0;
-        let key_scales = self.key_scales.as_chunks::<LANES>().0;
-        let mask = self.mask.as_chunks::<LANES>().0;
-        let value_scales = self.value_scales.as_chunks::<LANES>().0;
+        let scores = self.scores[row * padded..][..padded].as_chunks::<LANES>().0.iter();
+        let weights = self.weights.as_chunks_mut().0;
+        let keys = self.key_scales.as_chunks::<LANES>().0.iter();
+        let keys = keys.zip(self.mask.as_chunks::<LANES>().0);
         let mut largest = [HIDDEN; LANES];
-        for (block, scores) in scores.iter().enumerate() {
-            for lane in 0..LANES {
+        for ((weights, scores), (scales, mask)) in weights.iter_mut().zip(scores).zip(keys) {
+            let block: Block = std::array::from_fn(|lane| {
                 let score = scores[lane] as f32 * scale;
-                let score = mul_add::<I>(score, key_scales[block][lane], mask[block][lane]);
-                weights[block][lane] = score;
-                largest[lane] = largest[lane].max(score);
-            }
+                mul_add::<I>(score, scales[lane], mask[lane])
+            });
+            largest = zip(&largest, &block, max);
+            *weights = block;
         }
-        let largest = largest.iter().fold(HIDDEN, |a, b| a.max(*b));
-        let (mut sums, mut heaviest) = ([0f32; LANES], [0f32; LANES]);
-        for (block, weights) in weights.iter_mut().enumerate().take(scores.len()) {
-            for lane in 0..LANES {
-                let probability = exp2::<I>(weights[lane] - largest);
-                sums[lane] += probability;
-                let weight = probability * value_scales[block][lane];
-                weights[lane] = weight;
-                heaviest[lane] = heaviest[lane].max(weight);
-            }
+        let largest = reduce(&largest, max);
+        let (mut sums, mut heaviest) = ([0.0; LANES], [0.0; LANES]);
+        let values = self.value_scales.as_chunks().0;
+        for (weights, scales) in weights.iter_mut().zip(values) {
+            let probabilities = weights.map(|score| exp2::<I>(score - largest));
+            sums = zip(&sums, &probabilities, |a, b| a + b);
+            *weights = zip(&probabilities, scales, |a, b| a * b);
+            heaviest = zip(&heaviest, weights, max);
         }
-        let heaviest = heaviest.iter().fold(0.0, |a: f32, b| a.max(*b));
+        let heaviest = reduce(&heaviest, max);
         let codes = &mut self.codes[row * padded..][..padded];
         // Twice the range of signed codes: probabilities have no sign.
         quantise_within::<I>(&self.weights[..padded], heaviest / 2.0, 0.0, codes);
-        heaviest / 254.0 / sums.iter().sum::<f32>()
+        heaviest / 254.0 / reduce(&sums, |a, b| a + b)
     }
 }
 

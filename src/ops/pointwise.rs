@@ -1,12 +1,15 @@
 //! Functions of single numbers and rows, in a form that the compiler vectorises: exp2, GELU, LayerNorm, int8 codes.
 //!
 //! Rows are whole blocks of [`LANES`] numbers. Everything is `#[inline(always)]`, so that a
-//! [`Kernel`](super::simd::Kernel)'s instructions reach it.
+//! [`Kernel`](super::simd::Kernel)'s instructions reach it. Blocks are passed and returned by value: an array that a
+//! loop changes in place would stay in memory.
 
 use super::{int8_product::SIGNED_ZERO_POINT, simd::Isa};
 
 /// Numbers of a block; rows are multiples of it.
 pub const LANES: usize = 16;
+/// A vector register's worth, or several registers'.
+pub type Block = [f32; LANES];
 /// The largest magnitude of a signed code.
 pub const MAX_CODE: f32 = 127.0;
 /// 1.5 · 2²³: added to a small number, it leaves the nearest integer in the low bits.
@@ -21,7 +24,7 @@ pub fn mul_add<I: Isa>(a: f32, b: f32, c: f32) -> f32 {
 /// 2^x for x ≤ 126, to a relative 3e-6; 0 where x is very small.
 #[inline(always)]
 pub fn exp2<I: Isa>(x: f32) -> f32 {
-    let x = x.max(-126.0);
+    let x = max(x, -126.0);
     let shifted = x + TO_INTEGER;
     let fraction = x - (shifted - TO_INTEGER);
     // The minimax polynomial of 2^f over ±½.
@@ -51,16 +54,34 @@ pub fn gelu<I: Isa>(x: f32) -> f32 {
     x * mul_add::<I>(t, sum, 0.5)
 }
 
+/// The larger of two numbers that are not NaN, in one instruction.
+#[inline(always)]
+pub fn max(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// Combines two blocks lane by lane.
+#[inline(always)]
+pub fn zip(a: &Block, b: &Block, combine: impl Fn(f32, f32) -> f32) -> Block {
+    std::array::from_fn(|lane| combine(a[lane], b[lane]))
+}
+
+/// Combines the lanes of a block, halves first.
+#[inline(always)]
+pub fn reduce(block: &Block, combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|lane| combine(block[lane], block[lane + 8]));
+    let four: [f32; 4] = std::array::from_fn(|lane| combine(eight[lane], eight[lane + 4]));
+    combine(combine(four[0], four[2]), combine(four[1], four[3]))
+}
+
 /// The largest magnitude in a row.
 #[inline(always)]
 pub fn max_magnitude(row: &[f32]) -> f32 {
-    let mut largest = [0f32; LANES];
-    for block in row.as_chunks::<LANES>().0 {
-        for (largest, value) in largest.iter_mut().zip(block) {
-            *largest = largest.max(value.abs());
-        }
+    let mut largest = [0.0; LANES];
+    for block in row.as_chunks().0 {
+        largest = zip(&largest, block, |a, b| max(a, b.abs()));
     }
-    largest.iter().fold(0.0, |a: f32, b| a.max(*b))
+    reduce(&largest, max)
 }
 
 /// Writes a row as codes with the signed zero point, and returns their scale: value ≈ (code − 127) · scale.
@@ -87,32 +108,27 @@ pub fn quantise_within<I: Isa>(row: &[f32], largest: f32, zero: f32, codes: &mut
 #[inline(always)]
 pub fn layer_norm<I: Isa>(row: &mut [f32], gain: &[f32], bias: &[f32], epsilon: f32) {
     let count = row.len() as f32;
-    let blocks = row.as_chunks::<LANES>().0;
-    let mut sums = [0f32; LANES];
-    for block in blocks {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum += value;
-        }
+    let mut sums = [0.0; LANES];
+    for block in row.as_chunks().0 {
+        sums = zip(&sums, block, |sum, value| sum + value);
     }
-    let mean = sums.iter().sum::<f32>() / count;
-    let mut squares = [0f32; LANES];
-    for block in blocks {
-        for (square, value) in squares.iter_mut().zip(block) {
-            let distance = value - mean;
-            *square = mul_add::<I>(distance, distance, *square);
-        }
+    let mean = reduce(&sums, |a, b| a + b) / count;
+    let mut squares = [0.0; LANES];
+    for block in row.as_chunks().0 {
+        squares = zip(&squares, block, |sum, value| {
+            mul_add::<I>(value - mean, value - mean, sum)
+        });
     }
-    let inverse = 1.0 / (squares.iter().sum::<f32>() / count + epsilon).sqrt();
-    let blocks = row.as_chunks_mut::<LANES>().0.iter_mut();
+    let inverse = 1.0 / (reduce(&squares, |a, b| a + b) / count + epsilon).sqrt();
     let affine = gain
         .as_chunks::<LANES>()
         .0
         .iter()
         .zip(bias.as_chunks::<LANES>().0);
-    for (block, (gain, bias)) in blocks.zip(affine) {
-        for ((value, gain), bias) in block.iter_mut().zip(gain).zip(bias) {
-            *value = mul_add::<I>((*value - mean) * inverse, *gain, *bias);
-        }
+    for (block, (gain, bias)) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(affine) {
+        *block = std::array::from_fn(|lane| {
+            mul_add::<I>((block[lane] - mean) * inverse, gain[lane], bias[lane])
+        });
     }
 }
 
