@@ -8,7 +8,7 @@ use super::{
     int8_product::{
         Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, SIGNED_ZERO_POINT, product_of_lines,
     },
-    pointwise::{Block, LANES, exp2, max, mul_add, quantise_within, reduce, zip},
+    pointwise::{Block, LANES, exp2, largest, max, mul_add, quantise_within, sum, zip},
     simd::Isa,
 };
 
@@ -96,14 +96,10 @@ pub fn attend<I: Isa>(
             &mut scratch.mixed,
         );
         for row in 0..n_rows {
-            let mixed = scratch.mixed[row * head.size..][..head.size]
-                .as_chunks::<LANES>()
-                .0;
-            let out = out[(first + row) * out_stride..][..head.size]
-                .as_chunks_mut::<LANES>()
-                .0;
-            for (out, mixed) in out.iter_mut().zip(mixed) {
-                *out = mixed.map(|sum| sum as f32 * scratch.factors[row]);
+            let factor = scratch.factors[row];
+            let mixed = &scratch.mixed[row * head.size..][..head.size];
+            for (out, sum) in out[(first + row) * out_stride..].iter_mut().zip(mixed) {
+                *out = *sum as f32 * factor;
             }
         }
     }
@@ -146,33 +142,36 @@ impl AttentionScratch {
     /// Turns a row of scores into codes; returns what a product with the values' codes is multiplied by.
     #[inline(always)]
     fn probabilities<I: Isa>(&mut self, row: usize, scale: f32, padded: usize) -> f32 {
-        let scores = self.scores[row * padded..][..padded].as_chunks::<LANES>().0.iter();
+        let scores = self.scores[row * padded..][..padded]
+            .as_chunks::<LANES>()
+            .0
+            .iter();
         let weights = self.weights.as_chunks_mut().0;
         let keys = self.key_scales.as_chunks::<LANES>().0.iter();
         let keys = keys.zip(self.mask.as_chunks::<LANES>().0);
-        let mut largest = [HIDDEN; LANES];
+        let mut best = [HIDDEN; LANES];
         for ((weights, scores), (scales, mask)) in weights.iter_mut().zip(scores).zip(keys) {
             let block: Block = std::array::from_fn(|lane| {
                 let score = scores[lane] as f32 * scale;
                 mul_add::<I>(score, scales[lane], mask[lane])
             });
-            largest = zip(&largest, &block, max);
+            best = zip(&best, &block, max);
             *weights = block;
         }
-        let largest = reduce(&largest, max);
+        let best = largest(&best);
         let (mut sums, mut heaviest) = ([0.0; LANES], [0.0; LANES]);
         let values = self.value_scales.as_chunks().0;
         for (weights, scales) in weights.iter_mut().zip(values) {
-            let probabilities = weights.map(|score| exp2::<I>(score - largest));
+            let probabilities = weights.map(|score| exp2::<I>(score - best));
             sums = zip(&sums, &probabilities, |a, b| a + b);
             *weights = zip(&probabilities, scales, |a, b| a * b);
             heaviest = zip(&heaviest, weights, max);
         }
-        let heaviest = reduce(&heaviest, max);
+        let heaviest = largest(&heaviest);
         let codes = &mut self.codes[row * padded..][..padded];
         // Twice the range of signed codes: probabilities have no sign.
         quantise_within::<I>(&self.weights[..padded], heaviest / 2.0, 0.0, codes);
-        heaviest / 254.0 / reduce(&sums, |a, b| a + b)
+        heaviest / 254.0 / sum(&sums)
     }
 }
 

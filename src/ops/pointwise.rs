@@ -1,8 +1,9 @@
 //! Functions of single numbers and rows, in a form that the compiler vectorises: exp2, GELU, LayerNorm, int8 codes.
 //!
 //! Rows are whole blocks of [`LANES`] numbers. Everything is `#[inline(always)]`, so that a
-//! [`Kernel`](super::simd::Kernel)'s instructions reach it. Blocks are passed and returned by value: an array that a
-//! loop changes in place would stay in memory.
+//! [`Kernel`](super::simd::Kernel)'s instructions reach it. Sums over a row go
+//! by blocks, passed and returned by value (an array that a loop changes in place would stay in memory); all else
+//! are plain loops (over blocks, the compiler would gather lanes across them).
 
 use super::{int8_product::SIGNED_ZERO_POINT, simd::Isa};
 
@@ -66,9 +67,23 @@ pub fn zip(a: &Block, b: &Block, combine: impl Fn(f32, f32) -> f32) -> Block {
     std::array::from_fn(|lane| combine(a[lane], b[lane]))
 }
 
+/// The sum of a block.
+///
+/// It is not inlined: the compiler would tear the sums of the loop before apart to suit it.
+#[inline(never)]
+pub fn sum(block: &Block) -> f32 {
+    fold(block, |a, b| a + b)
+}
+
+/// The largest number of a block.
+#[inline(always)]
+pub fn largest(block: &Block) -> f32 {
+    fold(block, max)
+}
+
 /// Combines the lanes of a block, halves first.
 #[inline(always)]
-pub fn reduce(block: &Block, combine: impl Fn(f32, f32) -> f32) -> f32 {
+fn fold(block: &Block, combine: impl Fn(f32, f32) -> f32) -> f32 {
     let eight: [f32; 8] = std::array::from_fn(|lane| combine(block[lane], block[lane + 8]));
     let four: [f32; 4] = std::array::from_fn(|lane| combine(eight[lane], eight[lane + 4]));
     combine(combine(four[0], four[2]), combine(four[1], four[3]))
@@ -77,11 +92,11 @@ pub fn reduce(block: &Block, combine: impl Fn(f32, f32) -> f32) -> f32 {
 /// The largest magnitude in a row.
 #[inline(always)]
 pub fn max_magnitude(row: &[f32]) -> f32 {
-    let mut largest = [0.0; LANES];
+    let mut magnitudes = [0.0; LANES];
     for block in row.as_chunks().0 {
-        largest = zip(&largest, block, |a, b| max(a, b.abs()));
+        magnitudes = zip(&magnitudes, block, |a, b| max(a, b.abs()));
     }
-    reduce(&largest, max)
+    largest(&magnitudes)
 }
 
 /// Writes a row as codes with the signed zero point, and returns their scale: value ≈ (code − 127) · scale.
@@ -95,11 +110,8 @@ pub fn quantise<I: Isa>(row: &[f32], codes: &mut [u8]) -> f32 {
 #[inline(always)]
 pub fn quantise_within<I: Isa>(row: &[f32], largest: f32, zero: f32, codes: &mut [u8]) -> f32 {
     let inverse = MAX_CODE / largest.max(f32::MIN_POSITIVE);
-    let blocks = row.as_chunks::<LANES>().0;
-    for (block, codes) in blocks.iter().zip(codes.as_chunks_mut::<LANES>().0) {
-        *codes = block
-            .map(|value| mul_add::<I>(value, inverse, TO_INTEGER + zero))
-            .map(|shifted| shifted.to_bits() as u8);
+    for (code, value) in codes.iter_mut().zip(row) {
+        *code = mul_add::<I>(*value, inverse, TO_INTEGER + zero).to_bits() as u8;
     }
     largest / MAX_CODE
 }
@@ -112,23 +124,16 @@ pub fn layer_norm<I: Isa>(row: &mut [f32], gain: &[f32], bias: &[f32], epsilon: 
     for block in row.as_chunks().0 {
         sums = zip(&sums, block, |sum, value| sum + value);
     }
-    let mean = reduce(&sums, |a, b| a + b) / count;
+    let mean = sum(&sums) / count;
     let mut squares = [0.0; LANES];
     for block in row.as_chunks().0 {
         squares = zip(&squares, block, |sum, value| {
             mul_add::<I>(value - mean, value - mean, sum)
         });
     }
-    let inverse = 1.0 / (reduce(&squares, |a, b| a + b) / count + epsilon).sqrt();
-    let affine = gain
-        .as_chunks::<LANES>()
-        .0
-        .iter()
-        .zip(bias.as_chunks::<LANES>().0);
-    for (block, (gain, bias)) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(affine) {
-        *block = std::array::from_fn(|lane| {
-            mul_add::<I>((block[lane] - mean) * inverse, gain[lane], bias[lane])
-        });
+    let inverse = 1.0 / (sum(&squares) / count + epsilon).sqrt();
+    for ((value, gain), bias) in row.iter_mut().zip(gain).zip(bias) {
+        *value = mul_add::<I>((*value - mean) * inverse, *gain, *bias);
     }
 }
 
