@@ -156,7 +156,10 @@ pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()
 
 /// Loads the model.
 pub fn encoder(common: &Common) -> Result<Encoder> {
-    Ok(Encoder::load(&paths::model(common)?)?)
+    Ok(Encoder::load_with(
+        &paths::model(common)?,
+        common.precision,
+    )?)
 }
 
 /// A progress bar on stderr that listens to indexing.

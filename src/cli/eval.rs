@@ -30,9 +30,10 @@ pub fn run(common: &Common, folders: &[PathBuf], options: &EvalOptions) -> Resul
 fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions) -> Result<Report> {
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let key = format!(
-        "{}\n{:?}\n{}",
+        "{}\n{:?}\n{:?}\n{}",
         full.display(),
         options.beir,
+        common.precision,
         encoder.fingerprint()
     );
     let name = blake3::hash(key.as_bytes()).to_hex();

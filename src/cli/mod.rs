@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::query::Level;
+use crate::{model::Precision, query::Level};
 
 /// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
 #[derive(Parser)]
@@ -30,6 +30,15 @@ struct Common {
     /// The folder with the model's weights [default: the shipped one]
     #[arg(long, global = true, env = "SHAS_MODEL", value_name = "DIR")]
     model: Option<PathBuf>,
+    /// How the encoder computes; f32 is the slow reference
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_short_help = true
+    )]
+    precision: Precision,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
