@@ -4,29 +4,26 @@
 //! is how an interrupted run resumes.
 
 mod mentions;
+mod organise;
+mod records;
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, path::Path, time::Instant};
+
+use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::{
-    corpus::{self, CorpusError, Document, LinkResolver, Skipped},
+    corpus::{self, CorpusError, Document, Skipped},
     model::{
-        Encoder, ModelError, PassageInput,
+        Encoder, ModelError, PassageEncoding, PassageInput,
         config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
     },
-    store::{
-        DocumentRecord, FileState, FileStatus, SectionRecord, SegmentBuilder, Snapshot, StoreError,
-        StoreWriter, TextUnit,
-    },
+    store::{DocumentRecord, SegmentBuilder, Snapshot, StoreError, StoreWriter},
     text::{Layout, LayoutOptions, TextError, layout},
-    tree::{self, Tree},
 };
 
-/// Passages that are encoded at once.
-const BATCH_PASSAGES: usize = 256;
+/// Bytes of text that are cut and encoded at once.
+const BATCH_BYTES: usize = 1 << 18;
 /// Passages after which a segment is written and progress is lasting.
 const SEGMENT_PASSAGES: usize = 2_048;
 
@@ -57,12 +54,38 @@ pub enum Event {
 }
 
 /// What indexing came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
     pub indexed: usize,
     /// How many of them were as before.
     pub unchanged: usize,
+    /// Word pieces that were encoded, prefixes and special tokens not counted.
+    pub tokens: usize,
     pub skipped: Vec<Skipped>,
+    pub seconds: StageSeconds,
+}
+
+/// Where the time went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct StageSeconds {
+    /// Finding, reading and parsing the files.
+    pub read: f64,
+    /// Cutting into passages and word pieces.
+    pub tokenise: f64,
+    pub encode: f64,
+    /// Segments, text index, records and snapshots.
+    pub store: f64,
+    /// Links and mentions.
+    pub link: f64,
+    pub tree: f64,
+}
+
+/// Runs `work` and adds the time that it takes to `seconds`.
+fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *seconds += start.elapsed().as_secs_f64();
+    result
 }
 
 /// Indexes the folder or file `corpus` into the index folder `index`.
@@ -73,15 +96,20 @@ pub fn index(
     progress: &dyn Fn(Event),
 ) -> Result<Outcome, IngestError> {
     let (mut documents, mut skipped) = (Vec::new(), Vec::new());
-    for item in corpus::read(corpus)? {
-        match item {
-            Ok(document) => documents.push(document),
-            Err(problem) => skipped.push(problem),
+    let mut read = 0.0;
+    timed(&mut read, || {
+        for item in corpus::read(corpus)? {
+            match item {
+                Ok(document) => documents.push(document),
+                Err(problem) => skipped.push(problem),
+            }
         }
-    }
+        Ok::<_, IngestError>(())
+    })?;
     let mut outcome =
         index_documents(corpus, documents, skipped.clone(), index, encoder, progress)?;
     outcome.skipped = skipped;
+    outcome.seconds.read = read;
     Ok(outcome)
 }
 
@@ -107,132 +135,137 @@ pub fn index_documents(
             store.remove_document(&record.path)?;
         }
     }
-    let unchanged = encode_documents(&documents, &mut store, encoder, progress)?;
+    let mut outcome = Outcome {
+        indexed: documents.len(),
+        ..Outcome::default()
+    };
+    encode_documents(&documents, &mut store, encoder, progress, &mut outcome)?;
     progress(Event::Organising);
-    link_documents(&documents, &store)?;
-    store.put_statuses(&statuses(&documents, &skipped))?;
+    let seconds = &mut outcome.seconds;
+    timed(&mut seconds.link, || {
+        organise::link_documents(&documents, &store)
+    })?;
+    store.put_statuses(&records::statuses(&documents, &skipped))?;
     // Until the new tree is built, readers keep the old one.
     let tree = Snapshot::open(index).map(|before| before.body.tree);
-    store.publish(corpus, tree.unwrap_or_default())?;
-    let tree = build_tree(&documents, &Snapshot::open(index)?);
-    store.publish(corpus, tree)?;
-    Ok(Outcome {
-        indexed: documents.len(),
-        unchanged,
-        skipped: Vec::new(),
-    })
+    timed(&mut seconds.store, || {
+        store.publish(corpus, tree.unwrap_or_default())
+    })?;
+    let snapshot = Snapshot::open(index)?;
+    let tree = timed(&mut seconds.tree, || {
+        organise::build_tree(&documents, &snapshot)
+    });
+    timed(&mut seconds.store, || store.publish(corpus, tree))?;
+    Ok(outcome)
 }
 
-/// Stores what is new or changed; returns the number of documents that are as before.
+/// Stores what is new or changed.
 fn encode_documents(
     documents: &[Document],
     store: &mut StoreWriter,
     encoder: &Encoder,
     progress: &dyn Fn(Event),
-) -> Result<usize, IngestError> {
-    let mut unchanged = 0;
-    let mut pending: Vec<Pending> = Vec::new();
-    let mut segment = Vec::new();
+    outcome: &mut Outcome,
+) -> Result<(), IngestError> {
+    let mut batch: Vec<Pending> = Vec::new();
+    let mut segment: Vec<Encoded> = Vec::new();
+    let (mut bytes, mut n_passages) = (0, 0);
     for (done, document) in documents.iter().enumerate() {
-        let hash = *blake3::hash(document.text.as_bytes()).as_bytes();
-        let stored = store.document(&document.path)?;
-        if stored
-            .as_ref()
-            .is_some_and(|record| record.hash == hash && record.title == document.title)
-        {
-            unchanged += 1;
-            progress(Event::Done {
-                documents: done + 1,
-                tokens: 0,
-            });
-            continue;
+        match pending(document, store)? {
+            Some(pending) => {
+                bytes += document.text.len();
+                batch.push(pending);
+            }
+            None => outcome.unchanged += 1,
         }
-        let options = LayoutOptions {
-            max_tokens: MAX_PASSAGE_TOKENS,
-            max_prefix: MAX_PREFIX_TOKENS,
-        };
-        let layout = layout(document, encoder.tokenizer(), &options)?;
-        let id = match &stored {
-            Some(record) => record.id,
-            None => store.next_document_id()?,
-        };
-        let tokens = layout
-            .passages
-            .iter()
-            .map(|passage| passage.tokens.len())
-            .sum();
-        pending.push(Pending {
-            document,
-            layout,
-            id,
-            hash,
-        });
-        let n_passages: usize = pending
-            .iter()
-            .map(|pending| pending.layout.passages.len())
-            .sum();
-        if n_passages >= BATCH_PASSAGES {
-            segment.extend(encode(std::mem::take(&mut pending), encoder)?);
+        let last = done + 1 == documents.len();
+        let mut tokens = 0;
+        if bytes >= BATCH_BYTES || last {
+            let encoded = encode(std::mem::take(&mut batch), encoder, &mut outcome.seconds)?;
+            let layouts = || encoded.iter().map(|encoded| &encoded.layout.passages);
+            tokens = layouts()
+                .flatten()
+                .map(|passage| passage.tokens.len())
+                .sum();
+            n_passages += layouts().map(Vec::len).sum::<usize>();
+            segment.extend(encoded);
+            bytes = 0;
         }
-        if segment
-            .iter()
-            .map(|(pending, _)| pending.layout.passages.len())
-            .sum::<usize>()
-            >= SEGMENT_PASSAGES
-        {
-            write_segment(std::mem::take(&mut segment), store)?;
+        if n_passages >= SEGMENT_PASSAGES || last {
+            let segment = std::mem::take(&mut segment);
+            timed(&mut outcome.seconds.store, || write_segment(segment, store))?;
+            n_passages = 0;
         }
+        outcome.tokens += tokens;
         progress(Event::Done {
             documents: done + 1,
             tokens,
         });
     }
-    segment.extend(encode(pending, encoder)?);
-    write_segment(segment, store)?;
-    Ok(unchanged)
+    Ok(())
 }
 
-/// A document that is cut but not yet stored.
+/// A document that is new or has changed.
 struct Pending<'a> {
     document: &'a Document,
-    layout: Layout,
     id: u32,
     hash: [u8; 32],
 }
 
-type Encoded<'a> = (Pending<'a>, Vec<crate::model::PassageEncoding>);
+/// What is to be stored of it.
+struct Encoded<'a> {
+    pending: Pending<'a>,
+    layout: Layout,
+    encodings: Vec<PassageEncoding>,
+}
 
+/// None when the document is as it was stored.
+fn pending<'a>(
+    document: &'a Document,
+    store: &StoreWriter,
+) -> Result<Option<Pending<'a>>, StoreError> {
+    let hash = *blake3::hash(document.text.as_bytes()).as_bytes();
+    let id = match store.document(&document.path)? {
+        Some(record) if record.hash == hash && record.title == document.title => return Ok(None),
+        Some(record) => record.id,
+        None => store.next_document_id()?,
+    };
+    Ok(Some(Pending { document, id, hash }))
+}
+
+/// Cuts documents into passages and encodes those.
 fn encode<'a>(
-    pending: Vec<Pending<'a>>,
+    batch: Vec<Pending<'a>>,
     encoder: &Encoder,
+    seconds: &mut StageSeconds,
 ) -> Result<Vec<Encoded<'a>>, IngestError> {
-    let bodies: Vec<Vec<Vec<u32>>> = pending
-        .iter()
-        .map(|pending| {
-            let passages = pending.layout.passages.iter();
-            passages
-                .map(|passage| passage.tokens.iter().map(|token| token.id).collect())
-                .collect()
-        })
+    let options = LayoutOptions {
+        max_tokens: MAX_PASSAGE_TOKENS,
+        max_prefix: MAX_PREFIX_TOKENS,
+    };
+    let cut = |pending: &Pending| layout(pending.document, encoder.tokenizer(), &options);
+    let layouts = timed(&mut seconds.tokenise, || {
+        batch.par_iter().map(cut).collect::<Result<Vec<_>, _>>()
+    })?;
+    let passages = || layouts.iter().flat_map(|layout| &layout.passages);
+    let bodies: Vec<Vec<u32>> = passages()
+        .map(|passage| passage.tokens.iter().map(|token| token.id).collect())
         .collect();
-    let inputs: Vec<PassageInput> = pending
-        .iter()
+    let inputs: Vec<PassageInput> = passages()
         .zip(&bodies)
-        .flat_map(|(pending, bodies)| pending.layout.passages.iter().zip(bodies))
         .map(|(passage, body)| PassageInput {
             prefix: &passage.prefix,
             body,
         })
         .collect();
-    let mut encodings = encoder.encode(&inputs)?.into_iter();
-    Ok(pending
-        .into_iter()
-        .map(|pending| {
-            let own = encodings
-                .by_ref()
-                .take(pending.layout.passages.len())
-                .collect();
-            (pending, own)
+    let encodings = timed(&mut seconds.encode, || encoder.encode(&inputs))?;
+    let mut encodings = encodings.into_iter();
+    let documents = batch.into_iter().zip(layouts);
+    Ok(documents
+        .map(|(pending, layout)| Encoded {
+            encodings: encodings.by_ref().take(layout.passages.len()).collect(),
+            pending,
+            layout,
         })
         .collect())
 }
@@ -242,214 +275,23 @@ fn write_segment(encoded: Vec<Encoded>, store: &mut StoreWriter) -> Result<(), I
         return Ok(());
     }
     let mut builder = SegmentBuilder::default();
-    let mut records = Vec::new();
-    for (pending, encodings) in &encoded {
+    let mut documents: Vec<DocumentRecord> = Vec::new();
+    for encoded in &encoded {
         let first = builder.len() as u32;
-        for (passage, encoding) in pending.layout.passages.iter().zip(encodings) {
+        for (passage, encoding) in encoded.layout.passages.iter().zip(&encoded.encodings) {
             builder.push(passage.span.clone(), encoding);
         }
-        records.push(record(pending, first));
-        store.text.remove(pending.id);
-        add_text(pending, store)?;
+        documents.push(records::record(encoded, first));
+        store.text.remove(encoded.pending.id);
+        records::add_text(encoded, store)?;
     }
     let segment = store.write_segment(&builder)?;
     // Text first: a document that sled names is always found in the text index as well.
     store.text.commit()?;
-    for record in &mut records {
+    for record in &mut documents {
         record.segment = segment;
         store.put_document(record)?;
     }
     store.flush()?;
     Ok(())
-}
-
-fn record(pending: &Pending, first_passage: u32) -> DocumentRecord {
-    let Pending {
-        document,
-        layout,
-        id,
-        hash,
-    } = pending;
-    let sections = layout.sections.iter().map(|section| SectionRecord {
-        heading: section.heading.clone(),
-        level: section.level,
-        start: section.span.start as u32,
-        end: section.span.end as u32,
-        parent: section.parent.map(|parent| parent as u32),
-    });
-    let passages = &layout.passages;
-    DocumentRecord {
-        id: *id,
-        path: document.path.clone(),
-        title: document.title.clone(),
-        aliases: document.aliases.clone(),
-        tags: document.tags.clone(),
-        hash: *hash,
-        segment: 0,
-        first_passage,
-        n_passages: passages.len() as u32,
-        sections: sections.collect(),
-        passage_sections: passages
-            .iter()
-            .map(|passage| passage.section as u32)
-            .collect(),
-        records: document
-            .records
-            .iter()
-            .map(|record| record.id.clone())
-            .collect(),
-        passage_records: passages
-            .iter()
-            .filter_map(|passage| passage.record.map(|record| record as u32))
-            .collect(),
-        links: Vec::new(),
-    }
-}
-
-/// Adds a document's units to the text index: its records, else its passages.
-fn add_text(pending: &Pending, store: &StoreWriter) -> Result<(), StoreError> {
-    let document = pending.document;
-    let tags = document.tags.join(" ");
-    let unit = |ordinal: usize, headings: &str, span: std::ops::Range<usize>| {
-        store.text.add(&TextUnit {
-            document: pending.id,
-            ordinal: ordinal as u32,
-            title: &document.title,
-            headings,
-            tags: &tags,
-            body: &document.text[span],
-        })
-    };
-    for (ordinal, record) in document.records.iter().enumerate() {
-        unit(ordinal, "", record.span.clone())?;
-    }
-    if !document.records.is_empty() {
-        return Ok(());
-    }
-    for (ordinal, passage) in pending.layout.passages.iter().enumerate() {
-        let mut headings = Vec::new();
-        let mut at = Some(passage.section).filter(|&section| section > 0);
-        while let Some(section) = at.filter(|&section| section > 0) {
-            headings.push(pending.layout.sections[section].heading.as_str());
-            at = pending.layout.sections[section].parent;
-        }
-        unit(ordinal, &headings.join(". "), passage.span.clone())?;
-    }
-    if pending.layout.passages.is_empty() {
-        unit(0, &document.aliases.join(". "), 0..0)?;
-    }
-    Ok(())
-}
-
-/// Gives every document the ids of those that it links to or mentions.
-fn link_documents(documents: &[Document], store: &StoreWriter) -> Result<(), IngestError> {
-    let records: HashMap<String, DocumentRecord> = store
-        .documents()?
-        .into_iter()
-        .map(|record| (record.path.clone(), record))
-        .collect();
-    let ids: Vec<Option<u32>> = documents
-        .iter()
-        .map(|document| records.get(&document.path).map(|record| record.id))
-        .collect();
-    let resolver = LinkResolver::new(documents);
-    let mentions = mentions::Mentions::new(documents)?;
-    for (index, document) in documents.iter().enumerate() {
-        let mut targets: BTreeSet<usize> = document
-            .links
-            .iter()
-            .filter_map(|link| resolver.resolve(&document.path, link))
-            .collect();
-        targets.extend(mentions.in_text(&document.text));
-        targets.remove(&index);
-        let links: Vec<u32> = targets
-            .into_iter()
-            .filter_map(|target| ids[target])
-            .collect();
-        if let Some(record) = records
-            .get(&document.path)
-            .filter(|record| record.links != links)
-        {
-            store.put_document(&DocumentRecord {
-                links,
-                ..record.clone()
-            })?;
-        }
-    }
-    Ok(())
-}
-
-fn build_tree(documents: &[Document], snapshot: &Snapshot) -> Tree {
-    let by_path: HashMap<&str, &Document> = documents
-        .iter()
-        .map(|document| (document.path.as_str(), document))
-        .collect();
-    let records = &snapshot.body.documents;
-    let vectors: Vec<Vec<f32>> = (0..records.len())
-        .map(|document| document_vector(snapshot, document))
-        .collect();
-    let inputs: Vec<tree::TreeDocument> = records
-        .iter()
-        .zip(&vectors)
-        .map(|(record, vector)| tree::TreeDocument {
-            id: record.id,
-            title: &record.title,
-            tags: &record.tags,
-            path: &record.path,
-            text: by_path
-                .get(record.path.as_str())
-                .map_or("", |document| document.text.as_str()),
-            vector,
-        })
-        .collect();
-    let edges: Vec<tree::Edge> = records
-        .iter()
-        .enumerate()
-        .flat_map(|(from, record)| record.links.iter().map(move |&to| (from, to)))
-        .filter_map(|(from, to)| {
-            Some(tree::Edge {
-                from,
-                to: snapshot.document_with_id(to)?,
-            })
-        })
-        .collect();
-    tree::build(&inputs, &edges, &tree::TreeOptions::default())
-}
-
-/// The unit-length mean of a document's passage vectors.
-fn document_vector(snapshot: &Snapshot, document: usize) -> Vec<f32> {
-    let (segment, first) = snapshot.segment_of(document);
-    let mut sum: Vec<f32> = Vec::new();
-    for passage in first..first + snapshot.passages_of(document).len() {
-        let (vector, scale) = segment.vector(passage);
-        sum.resize(vector.len(), 0.0);
-        sum.iter_mut()
-            .zip(vector)
-            .for_each(|(sum, value)| *sum += f32::from(*value) * scale);
-    }
-    crate::model::granule::normalise(&mut sum);
-    sum
-}
-
-fn statuses(documents: &[Document], skipped: &[Skipped]) -> Vec<FileStatus> {
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    let indexed = documents.iter().map(|document| FileStatus {
-        path: document.path.clone(),
-        state: FileState::Indexed,
-        reason: None,
-        time,
-    });
-    let skipped = skipped.iter().map(|skipped| FileStatus {
-        path: skipped.path.clone(),
-        state: if skipped.failed {
-            FileState::Failed
-        } else {
-            FileState::Skipped
-        },
-        reason: Some(skipped.reason.clone()),
-        time,
-    });
-    indexed.chain(skipped).collect()
 }

@@ -48,6 +48,8 @@ pub fn index(common: &Common, path: &Path, rebuild: bool) -> Result<()> {
             "indexed": outcome.indexed,
             "unchanged": outcome.unchanged,
             "skipped": outcome.skipped.len(),
+            "tokens": outcome.tokens,
+            "seconds": outcome.seconds,
         }));
     }
     println!(
@@ -56,6 +58,17 @@ pub fn index(common: &Common, path: &Path, rebuild: bool) -> Result<()> {
         outcome.unchanged,
         outcome.skipped.len(),
         folder.display()
+    );
+    let seconds = outcome.seconds;
+    println!(
+        "{} tokens; seconds: read {:.1}, tokenise {:.1}, encode {:.1}, store {:.1}, link {:.1}, tree {:.1}",
+        outcome.tokens,
+        seconds.read,
+        seconds.tokenise,
+        seconds.encode,
+        seconds.store,
+        seconds.link,
+        seconds.tree
     );
     Ok(())
 }
