@@ -163,6 +163,7 @@ pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()
     if !texts.is_empty() {
         convert::fit_granules(&texts, output)?;
     }
+    convert::seal(output)?;
     println!("wrote {}", output.display());
     Ok(())
 }

@@ -12,6 +12,9 @@ pub struct ModelConfig {
     pub intermediate_size: usize,
     pub max_position_embeddings: usize,
     pub layer_norm_eps: f64,
+    /// Names the weights and the tokenizer beside it, so that they need not be read whole to be told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl ModelConfig {

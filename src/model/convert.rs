@@ -14,7 +14,8 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     ModelError,
-    encoder::{Encoder, Precision, load_config},
+    config::ModelConfig,
+    encoder::{Encoder, Precision, fingerprint, load_config},
     packed::PackedBatch,
     weights::{self, WeightFile, scale_name},
 };
@@ -52,12 +53,23 @@ pub fn convert_trunk(package: &Path, output: &Path) -> Result<(), ModelError> {
         }
     }
     write_safetensors(&output.join("model.safetensors"), &stored)?;
-    let config = serde_json::to_string_pretty(&load_config(package)?)
-        .map_err(|error| ModelError::corrupt(package, error))?;
-    write(&output.join("config.json"), config.as_bytes())?;
+    write_config(&load_config(package)?, output)?;
     copy(
         &package.join("tokenizer.json"),
         &output.join("tokenizer.json"),
+    )
+}
+
+/// Writes the fingerprint of the finished folder `output` into its `config.json`.
+pub fn seal(output: &Path) -> Result<(), ModelError> {
+    let fingerprint = Some(fingerprint(output)?);
+    let config = load_config(output)?;
+    write_config(
+        &ModelConfig {
+            fingerprint,
+            ..config
+        },
+        output,
     )
 }
 
@@ -179,6 +191,13 @@ fn orthonormalise(basis: &mut [Vec<f64>]) {
             .iter_mut()
             .for_each(|value| *value /= length.max(f64::MIN_POSITIVE));
     }
+}
+
+fn write_config(config: &ModelConfig, output: &Path) -> Result<(), ModelError> {
+    let path = output.join("config.json");
+    let text =
+        serde_json::to_string_pretty(config).map_err(|error| ModelError::corrupt(&path, error))?;
+    write(&path, text.as_bytes())
 }
 
 fn write_granules(

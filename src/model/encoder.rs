@@ -96,7 +96,10 @@ impl Encoder {
             trunk,
             granules: GranuleHead::load(&granules, config.hidden_size, config.vocab_size)?,
             hidden: config.hidden_size,
-            fingerprint: fingerprint(folder)?,
+            fingerprint: match config.fingerprint {
+                Some(fingerprint) => fingerprint,
+                None => fingerprint(folder)?,
+            },
         })
     }
 
@@ -223,7 +226,8 @@ fn mean(states: &[f32], hidden: usize) -> Vec<f32> {
     sum
 }
 
-fn fingerprint(folder: &Path) -> Result<String, ModelError> {
+/// The hash of the weights and the tokenizer in `folder`.
+pub fn fingerprint(folder: &Path) -> Result<String, ModelError> {
     let mut hasher = blake3::Hasher::new();
     for name in [
         "model.safetensors",

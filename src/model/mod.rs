@@ -19,7 +19,7 @@ pub mod weights;
 
 use std::path::{Path, PathBuf};
 
-pub use encoder::{Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding};
+pub use encoder::{Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint};
 
 /// Why the model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]

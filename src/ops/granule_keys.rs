@@ -5,6 +5,15 @@
 
 use half::f16;
 
+use super::{
+    int8_product::{
+        Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, Portable, SIGNED_ZERO_POINT, TILE_PANELS,
+        product_of_lines,
+    },
+    pointwise::{self, LANES, max, zip},
+    simd::{Instructions, Isa, Kernel},
+};
+
 /// Dimensions of a granule key.
 pub const KEY_DIMENSIONS: usize = 128;
 /// Bytes of the nibbles of one key; its f16 scale is kept apart.
@@ -53,8 +62,8 @@ impl GranuleKeys {
 /// The tokens of a question as keys, in int8 with one scale each.
 #[derive(Debug, Clone, Default)]
 pub struct QueryKeys {
-    /// `[n_tokens, KEY_DIMENSIONS]`, held as i16 because products are taken in i16.
-    codes: Vec<i16>,
+    /// With the signed zero point, `[n_tokens, KEY_DIMENSIONS]`.
+    codes: Vec<u8>,
     scales: Vec<f32>,
 }
 
@@ -63,14 +72,10 @@ impl QueryKeys {
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a [f32]>) -> Self {
         let mut quantised = Self::default();
         for key in keys {
-            let largest = key
-                .iter()
-                .fold(0f32, |largest, value| largest.max(value.abs()));
-            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            quantised
-                .codes
-                .extend(key.iter().map(|value| (value * inverse).round() as i16));
-            quantised.scales.push(largest / 127.0);
+            let start = quantised.codes.len();
+            quantised.codes.resize(start + KEY_DIMENSIONS, 0);
+            let scale = pointwise::quantise::<Portable>(key, &mut quantised.codes[start..]);
+            quantised.scales.push(scale);
         }
         quantised
     }
@@ -88,23 +93,90 @@ impl QueryKeys {
 
 /// Raises `best[t]` (`[n_tokens]`) to the largest similarity of question token `t` to any of the granules.
 ///
-/// `codes` is `[n_granules, KEY_BYTES]`, `scales` `[n_granules]`. Start `best` at the value that an absent
-/// granule should have (0: no attention).
+/// `codes` is `[n_granules, KEY_BYTES]`, `scales` `[n_granules]`. No granule counts as 0, so `best` never ends
+/// below that.
 pub fn attend(query: &QueryKeys, codes: &[u8], scales: &[f16], best: &mut [f32]) {
-    let mut key = [0i16; KEY_DIMENSIONS];
-    for (granule, scale) in codes.chunks_exact(KEY_BYTES).zip(scales) {
-        unpack(granule, &mut key);
-        let scale = scale.to_f32();
-        let tokens = query.codes.chunks_exact(KEY_DIMENSIONS).zip(&query.scales);
-        for ((token, token_scale), best) in tokens.zip(best.iter_mut()) {
-            let dot: i32 = token
-                .iter()
-                .zip(&key)
-                .map(|(a, b)| i32::from(*a) * i32::from(*b))
-                .sum();
-            *best = best.max(dot as f32 * scale * token_scale);
+    if query.is_empty() || scales.is_empty() {
+        return;
+    }
+    Instructions::best().run(Attend {
+        query,
+        codes,
+        scales,
+        best,
+    });
+}
+
+/// Granules that are unpacked at once: the panels of a tile.
+const TILE_GRANULES: usize = TILE_PANELS * PANEL_COLUMNS;
+const KEY_LINES: usize = KEY_DIMENSIONS / LINE_DEPTHS;
+
+struct Attend<'a> {
+    query: &'a QueryKeys,
+    codes: &'a [u8],
+    scales: &'a [f16],
+    best: &'a mut [f32],
+}
+
+impl Kernel for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let n_tokens = self.query.len();
+        let tokens = Activations {
+            codes: &self.query.codes,
+            stride: KEY_DIMENSIONS,
+            n_rows: n_tokens,
+            zero_point: SIGNED_ZERO_POINT,
+        };
+        let mut lines = [Line([0; LINE_DEPTHS * PANEL_COLUMNS]); TILE_PANELS * KEY_LINES];
+        let mut products = vec![0; n_tokens * TILE_GRANULES];
+        let mut largest = vec![[0f32; LANES]; n_tokens];
+        let tiles = self.codes.chunks(TILE_GRANULES * KEY_BYTES);
+        for (codes, scales) in tiles.zip(self.scales.chunks(TILE_GRANULES)) {
+            // Granules past the end keep the codes of the tile before, under a scale of 0.
+            let mut sums = [0; TILE_GRANULES];
+            let mut tile_scales = [0f32; TILE_GRANULES];
+            for (granule, (codes, scale)) in codes.chunks_exact(KEY_BYTES).zip(scales).enumerate() {
+                let panel = &mut lines[granule / PANEL_COLUMNS * KEY_LINES..][..KEY_LINES];
+                sums[granule] = fill_column(panel, granule % PANEL_COLUMNS, codes);
+                tile_scales[granule] = scale.to_f32();
+            }
+            let n_columns = scales.len().next_multiple_of(PANEL_COLUMNS);
+            let n_lines = n_columns / PANEL_COLUMNS * KEY_LINES;
+            product_of_lines(
+                isa,
+                tokens,
+                &lines[..n_lines],
+                &sums[..n_columns],
+                &mut products,
+            );
+            for (products, largest) in products.chunks_exact(n_columns).zip(&mut largest) {
+                let blocks = products.as_chunks::<LANES>().0.iter();
+                for (products, scales) in blocks.zip(tile_scales.as_chunks::<LANES>().0) {
+                    let similarities = products.map(|product| product as f32);
+                    let similarities = zip(&similarities, scales, |a, b| a * b);
+                    *largest = zip(largest, &similarities, max);
+                }
+            }
+        }
+        let tokens = largest.iter().zip(&self.query.scales);
+        for (best, (largest, scale)) in self.best.iter_mut().zip(tokens) {
+            *best = max(*best, pointwise::largest(largest) * scale);
         }
     }
+}
+
+/// Unpacks a granule into a column of a panel; returns the sum of its codes.
+#[inline(always)]
+fn fill_column(panel: &mut [Line], column: usize, codes: &[u8]) -> i32 {
+    let mut key = [0i8; KEY_DIMENSIONS];
+    unpack(codes, &mut key);
+    for (line, codes) in panel.iter_mut().zip(key.as_chunks::<LINE_DEPTHS>().0) {
+        line.0[column * LINE_DEPTHS..][..LINE_DEPTHS].copy_from_slice(codes);
+    }
+    key.iter().map(|code| i32::from(*code)).sum()
 }
 
 /// The definition of [`attend`]: values restored in f32, one product at a time.
@@ -124,7 +196,8 @@ pub fn attend_slow(query: &QueryKeys, codes: &[u8], scales: &[f16], best: &mut [
                 } else {
                     f32::from(nibble)
                 };
-                let weight = f32::from(query.codes[token * KEY_DIMENSIONS + dimension]);
+                let code = query.codes[token * KEY_DIMENSIONS + dimension];
+                let weight = (i32::from(code) - SIGNED_ZERO_POINT) as f32;
                 similarity += value * scale.to_f32() * weight * query.scales[token];
             }
             *best = best.max(similarity);
@@ -134,18 +207,18 @@ pub fn attend_slow(query: &QueryKeys, codes: &[u8], scales: &[f16], best: &mut [
 
 /// Writes the values of one key back into f32, scale included.
 pub fn dequantise(granule: &[u8], scale: f16, key: &mut [f32; KEY_DIMENSIONS]) {
-    let mut codes = [0i16; KEY_DIMENSIONS];
+    let mut codes = [0; KEY_DIMENSIONS];
     unpack(granule, &mut codes);
     for (value, code) in key.iter_mut().zip(codes) {
         *value = f32::from(code) * scale.to_f32();
     }
 }
 
-fn unpack(granule: &[u8], key: &mut [i16; KEY_DIMENSIONS]) {
-    for (pair, &byte) in key.chunks_exact_mut(2).zip(granule) {
+#[inline(always)]
+fn unpack(granule: &[u8], key: &mut [i8; KEY_DIMENSIONS]) {
+    for (pair, &byte) in key.as_chunks_mut::<2>().0.iter_mut().zip(granule) {
         // Shifting left and back keeps the sign of a nibble.
-        pair[0] = i16::from((byte << 4) as i8 >> 4);
-        pair[1] = i16::from(byte as i8 >> 4);
+        *pair = [(byte << 4) as i8 >> 4, byte as i8 >> 4];
     }
 }
 
@@ -161,7 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn attend_equals_its_definition(
-            keys in proptest::collection::vec(key(), 0..9),
+            keys in proptest::collection::vec(key(), 0..150),
             tokens in proptest::collection::vec(key(), 1..5),
         ) {
             let mut granules = GranuleKeys::default();

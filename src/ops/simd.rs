@@ -17,6 +17,9 @@ pub trait Isa: Copy + Send + Sync {
 
     /// Multiplies a tile into `out`; [`Tile`] says what and how.
     fn multiply(self, tile: &Tile, out: &mut [i32]);
+
+    /// Σ a·b of codes within ±127; lengths are equal and a multiple of 64.
+    fn dot(self, a: &[i8], b: &[i8]) -> i32;
 }
 
 /// Work that runs on any [`Isa`].

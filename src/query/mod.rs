@@ -4,6 +4,7 @@
 //! attend to the candidates' granules, their neighbours' and their document's → z-scores are added → the
 //! attention follows links → the attention is summed up at every level.
 
+pub mod dense;
 mod fusion;
 mod granules;
 mod levels;
@@ -18,6 +19,7 @@ use crate::{
     store::{Snapshot, StoreError},
 };
 
+use dense::QueryVector;
 pub use fusion::{FusionWeights, z_scores};
 pub use granules::best_granules;
 pub use levels::{Level, LevelAttention, Target};
@@ -116,19 +118,26 @@ pub fn rank_encoded(
     question: &str,
     weights: &FusionWeights,
 ) -> Result<Ranking, QueryError> {
-    let dense = dense_scores(snapshot, &query.vector);
+    let vector = QueryVector::new(&query.vector);
     let mut pool: BTreeSet<usize> = text_candidates(snapshot, question)?;
-    pool.extend(best(&dense, CANDIDATES));
-    let mut candidates = candidates(snapshot, question, &query, &dense, &pool)?;
+    let near = dense::nearest(snapshot, &vector, CANDIDATES);
+    pool.extend(near.iter().map(|&(passage, _)| passage));
+    let mut candidates = candidates(snapshot, question, &query, &vector, &pool)?;
     let mut passages = fusion::fuse(&candidates, weights);
     let linked = links::unseen_documents(snapshot, &passages);
     if !linked.is_empty() {
-        pool.extend(linked.iter().filter_map(|&document| {
-            snapshot
-                .passages_of(document)
-                .max_by(|&a, &b| dense[a].total_cmp(&dense[b]))
-        }));
-        candidates = self::candidates(snapshot, question, &query, &dense, &pool)?;
+        let added: BTreeSet<usize> = linked
+            .iter()
+            .filter_map(|&document| {
+                let passages = snapshot.passages_of(document);
+                let scored = passages.map(|passage| (passage, vector.cosine(snapshot, passage)));
+                scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
+            })
+            .collect();
+        candidates.extend(self::candidates(
+            snapshot, question, &query, &vector, &added,
+        )?);
+        candidates.sort_by_key(|candidate| candidate.passage);
         passages = fusion::fuse(&candidates, weights);
     }
     links::follow(snapshot, &mut passages, weights.link);
@@ -139,28 +148,6 @@ pub fn rank_encoded(
         passages,
         levels,
     })
-}
-
-/// The cosine of every passage with the question, by passage number.
-pub fn dense_scores(snapshot: &Snapshot, vector: &[f32]) -> Vec<f32> {
-    let documents: Vec<usize> = (0..snapshot.body.documents.len()).collect();
-    let scores: Vec<Vec<f32>> = documents
-        .par_iter()
-        .map(|&document| {
-            let (segment, first) = snapshot.segment_of(document);
-            (first..first + snapshot.passages_of(document).len())
-                .map(|passage| {
-                    let (codes, scale) = segment.vector(passage);
-                    let products = codes
-                        .iter()
-                        .zip(vector)
-                        .map(|(code, value)| f32::from(*code) * value);
-                    products.sum::<f32>() * scale
-                })
-                .collect()
-        })
-        .collect();
-    scores.concat()
 }
 
 /// The passages of a text unit: all of a record's, else the one with its number.
@@ -192,7 +179,7 @@ fn candidates(
     snapshot: &Snapshot,
     question: &str,
     query: &QueryEncoding,
-    dense: &[f32],
+    vector: &QueryVector,
     pool: &BTreeSet<usize>,
 ) -> Result<Vec<Candidate>, QueryError> {
     let mut by_document: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -226,7 +213,7 @@ fn candidates(
                     passage,
                     document: *document,
                     bm25: bm25.get(&(record.id, unit)).copied().unwrap_or(0.0),
-                    dense: dense[passage],
+                    dense: vector.cosine(snapshot, passage),
                     late,
                 }
             })
@@ -234,20 +221,6 @@ fn candidates(
         .collect();
     candidates.sort_by_key(|candidate| candidate.passage);
     Ok(candidates)
-}
-
-/// Indices of the `count` largest scores.
-pub fn best(scores: &[f32], count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let count = count.min(order.len());
-    if count == 0 {
-        return Vec::new();
-    }
-    let larger = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
-    order.select_nth_unstable_by(count - 1, larger);
-    order.truncate(count);
-    order.sort_unstable_by(larger);
-    order
 }
 
 fn sort(passages: &mut [RankedPassage]) {

@@ -173,12 +173,18 @@ impl Segment {
         bytemuck::cast_slice(&self.map[start..start + 16 * self.n_passages])
     }
 
+    /// Int8 vectors `[n, dimensions]` and scales `[n]` of passages.
+    pub fn vectors(&self, passages: Range<usize>) -> (&[i8], &[f32]) {
+        let start = self.vectors_start() + passages.start * self.dimensions;
+        let bytes = passages.len() * self.dimensions;
+        let codes = bytemuck::cast_slice(&self.map[start..start + bytes]);
+        (codes, &self.vector_scales()[passages])
+    }
+
     /// The int8 vector of a passage, `[dimensions]`, and its scale.
     pub fn vector(&self, passage: usize) -> (&[i8], f32) {
-        let start = self.vectors_start() + passage * self.dimensions;
-        let vector = bytemuck::cast_slice(&self.map[start..start + self.dimensions]);
-        let scale = self.vector_scales()[passage];
-        (vector, scale)
+        let (codes, scales) = self.vectors(passage..passage + 1);
+        (codes, scales[0])
     }
 
     /// Keys `[n, KEY_BYTES]` and scales `[n]` of granules.

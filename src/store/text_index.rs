@@ -1,11 +1,15 @@
 //! The text index: one tantivy document for each retrieval unit (a passage, or a record of the source).
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use tantivy::{
-    DocAddress, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, TERMINATED, TantivyDocument,
-    Term,
+    DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader,
+    TERMINATED, TantivyDocument, Term,
     collector::TopDocs,
+    columnar::Column,
     directory::MmapDirectory,
     query::{BooleanQuery, EnableScoring, Occur, Query, TermQuery},
     schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions},
@@ -149,27 +153,52 @@ impl TextReader {
     pub fn scores(
         &self,
         question: &str,
-        documents: &std::collections::HashSet<u32>,
+        documents: &HashSet<u32>,
     ) -> Result<HashMap<(u32, u32), f32>, StoreError> {
         let searcher = self.reader.searcher();
         let query = self.query(question);
         let weight = query.weight(EnableScoring::enabled_from_searcher(&searcher))?;
         let mut scores = HashMap::new();
         for segment in searcher.segment_readers() {
+            let wanted = self.units_of(segment, documents)?;
             let document = segment.fast_fields().u64("document")?;
             let ordinal = segment.fast_fields().u64("ordinal")?;
             let mut scorer = weight.scorer(segment, 1.0)?;
-            let mut at = scorer.doc();
-            while at != TERMINATED {
-                let id = document.first(at).unwrap_or_default() as u32;
-                if documents.contains(&id) && !segment.is_deleted(at) {
-                    let ordinal = ordinal.first(at).unwrap_or_default() as u32;
-                    scores.insert((id, ordinal), scorer.score());
+            for unit in wanted {
+                if scorer.doc() < unit {
+                    scorer.seek(unit);
                 }
-                at = scorer.advance();
+                if scorer.doc() == unit {
+                    let key = |column: &Column<u64>| column.first(unit).unwrap_or_default() as u32;
+                    scores.insert((key(&document), key(&ordinal)), scorer.score());
+                }
             }
         }
         Ok(scores)
+    }
+
+    /// The units of some documents in one segment of the text index, in order.
+    fn units_of(
+        &self,
+        segment: &SegmentReader,
+        documents: &HashSet<u32>,
+    ) -> Result<Vec<DocId>, StoreError> {
+        let postings = segment.inverted_index(self.fields.document)?;
+        let mut units = Vec::new();
+        for &document in documents {
+            let term = Term::from_field_u64(self.fields.document, u64::from(document));
+            let own = postings.read_postings(&term, IndexRecordOption::Basic);
+            let Some(mut own) = own.map_err(tantivy::TantivyError::from)? else {
+                continue;
+            };
+            while own.doc() != TERMINATED {
+                units.push(own.doc());
+                own.advance();
+            }
+        }
+        units.retain(|&unit| !segment.is_deleted(unit));
+        units.sort_unstable();
+        Ok(units)
     }
 
     fn unit(

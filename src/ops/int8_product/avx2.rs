@@ -49,6 +49,12 @@ impl Isa for AvxVnni {
             }
         }
     }
+
+    #[inline(always)]
+    fn dot(self, a: &[i8], b: &[i8]) -> i32 {
+        // SAFETY: as above.
+        unsafe { dot(a, b) }
+    }
 }
 
 impl Isa for Avx2 {
@@ -67,6 +73,12 @@ impl Isa for Avx2 {
                 _ => multiply_avx2::<4>(tile, out),
             }
         }
+    }
+
+    #[inline(always)]
+    fn dot(self, a: &[i8], b: &[i8]) -> i32 {
+        // SAFETY: as for AVX-VNNI.
+        unsafe { dot(a, b) }
     }
 }
 
@@ -122,6 +134,29 @@ unsafe fn multiply_avx2<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
             store(tile, panel, &sums, out);
         }
     }
+}
+
+/// Memory limits this one, so both sets share the form without VNNI.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot(a: &[i8], b: &[i8]) -> i32 {
+    let ones = _mm256_set1_epi16(1);
+    let mut sum = _mm256_setzero_si256();
+    for (a, b) in a.as_chunks::<32>().0.iter().zip(b.as_chunks::<32>().0) {
+        // SAFETY: both are arrays of 32 bytes.
+        let (a, b) = unsafe {
+            (
+                _mm256_loadu_si256(a.as_ptr().cast()),
+                _mm256_loadu_si256(b.as_ptr().cast()),
+            )
+        };
+        let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+    }
+    let mut lanes = [0i32; 8];
+    // SAFETY: the array has the size of the register.
+    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
+    lanes.iter().sum()
 }
 
 /// What the sums of a panel start with: its column sums times what is still to be taken off the zero point.

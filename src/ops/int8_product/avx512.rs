@@ -37,6 +37,32 @@ impl Isa for Avx512Vnni {
             }
         }
     }
+
+    #[inline(always)]
+    fn dot(self, a: &[i8], b: &[i8]) -> i32 {
+        // SAFETY: a value of this type exists only where the processor has the features.
+        unsafe { dot(a, b) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn dot(a: &[i8], b: &[i8]) -> i32 {
+    // The first operand is unsigned: a + 128, and 128·Σb taken off again.
+    let (flip, ones) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(1));
+    let (mut sum, mut sum_b) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    for (a, b) in a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0) {
+        // SAFETY: both are arrays of 64 bytes.
+        let (a, b) = unsafe {
+            (
+                _mm512_loadu_si512(a.as_ptr().cast()),
+                _mm512_loadu_si512(b.as_ptr().cast()),
+            )
+        };
+        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(a, flip), b);
+        sum_b = _mm512_dpbusd_epi32(sum_b, ones, b);
+    }
+    _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, _mm512_slli_epi32::<7>(sum_b)))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]

@@ -227,7 +227,29 @@ mod tests {
         }
     }
 
+    struct Dot<'a>(&'a [i8], &'a [i8]);
+
+    impl Kernel for Dot<'_> {
+        type Output = i32;
+
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) -> i32 {
+            isa.dot(self.0, self.1)
+        }
+    }
+
     proptest! {
+        #[test]
+        fn every_instruction_set_takes_the_same_dot_product(
+            pairs in proptest::collection::vec((-127i8..=127, prop_oneof![-127i8..=127, Just(-127)]), 1..9),
+        ) {
+            let (a, b): (Vec<i8>, Vec<i8>) = pairs.iter().cycle().take(pairs.len() * 64).copied().unzip();
+            let expected: i32 = a.iter().zip(&b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+            for instructions in Instructions::all() {
+                prop_assert_eq!(instructions.run(Dot(&a, &b)), expected, "{}", instructions.name());
+            }
+        }
+
         #[test]
         fn every_instruction_set_gives_the_integers_of_the_definition(
             (n_rows, columns, depth) in (1usize..20, 1usize..100, 1usize..70),

@@ -40,6 +40,23 @@ impl Isa for NeonDot {
             }
         }
     }
+
+    #[inline(always)]
+    fn dot(self, a: &[i8], b: &[i8]) -> i32 {
+        // SAFETY: a value of this type exists only where the processor has the features.
+        unsafe { dot_row(a, b) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn dot_row(a: &[i8], b: &[i8]) -> i32 {
+    let mut sum = vdupq_n_s32(0);
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        // SAFETY: both are arrays of 16 bytes.
+        sum = unsafe { dot(sum, vld1q_s8(a.as_ptr()), vld1q_s8(b.as_ptr())) };
+    }
+    vaddvq_s32(sum)
 }
 
 #[target_feature(enable = "neon,dotprod")]

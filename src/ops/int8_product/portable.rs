@@ -23,6 +23,11 @@ impl Isa for Portable {
             }
         }
     }
+
+    fn dot(self, a: &[i8], b: &[i8]) -> i32 {
+        let products = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        products.sum()
+    }
 }
 
 fn multiply_panel(codes: &[u8], panel: &[Line], zero_point: i32) -> [i32; PANEL_COLUMNS] {
