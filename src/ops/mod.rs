@@ -5,3 +5,4 @@ pub mod int8_product;
 pub mod passage_attention;
 pub mod pointwise;
 pub mod simd;
+pub mod similarity;

@@ -116,6 +116,36 @@ pub fn quantise_within<I: Isa>(row: &[f32], largest: f32, zero: f32, codes: &mut
     largest / MAX_CODE
 }
 
+/// Σ a·b of vectors of the same length.
+#[inline(always)]
+pub fn dot<I: Isa>(a: &[f32], b: &[f32]) -> f32 {
+    const WIDE: usize = 4 * LANES;
+    let (a_wide, a_rest) = a.as_chunks::<WIDE>();
+    let (b_wide, b_rest) = b.as_chunks::<WIDE>();
+    let mut sums = [[0.0; LANES]; 4];
+    for (a, b) in a_wide.iter().zip(b_wide) {
+        sums = std::array::from_fn(|part| {
+            std::array::from_fn(|lane| {
+                let at = part * LANES + lane;
+                mul_add::<I>(a[at], b[at], sums[part][lane])
+            })
+        });
+    }
+    let (a_blocks, a_rest) = a_rest.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b_rest.as_chunks::<LANES>();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        sums[0] = std::array::from_fn(|lane| mul_add::<I>(a[lane], b[lane], sums[0][lane]));
+    }
+    let add = |a, b| a + b;
+    let together = zip(
+        &zip(&sums[0], &sums[1], add),
+        &zip(&sums[2], &sums[3], add),
+        add,
+    );
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sum(&together) + rest
+}
+
 /// LayerNorm in place; `gain` and `bias` have the length of the row.
 #[inline(always)]
 pub fn layer_norm<I: Isa>(row: &mut [f32], gain: &[f32], bias: &[f32], epsilon: f32) {

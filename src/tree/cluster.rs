@@ -3,16 +3,23 @@
 use rayon::prelude::*;
 
 use super::graph::{Graph, dot, normalise, split_mix};
+use crate::ops::similarity::products;
 
 const ROUNDS: usize = 25;
 const RESTARTS: u64 = 4;
+/// Products of a round from which on one start is enough: among many clusters no single one matters.
+const MANY_PRODUCTS: usize = 200_000;
 /// What chance counts in modularity: above 1, large clusters are held against a partition.
 const RESOLUTION: f64 = 2.0;
 
 /// Assigns each of `members` (indices into `vectors`) to one of `count` clusters; none is left empty.
 pub fn k_means(vectors: &[Vec<f32>], members: &[usize], count: usize, seed: u64) -> Vec<usize> {
     let count = count.clamp(1, members.len().max(1));
-    let runs = (0..RESTARTS).map(|restart| {
+    let restarts = match members.len() * count > MANY_PRODUCTS {
+        true => 1,
+        false => RESTARTS,
+    };
+    let runs = (0..restarts).map(|restart| {
         let mut centres = first_centres(vectors, members, count, seed.wrapping_add(restart * 977));
         let mut assigned = Vec::new();
         let mut total = f32::MIN;
@@ -131,10 +138,7 @@ fn nearest(vectors: &[Vec<f32>], members: &[usize], centres: &[Vec<f32>]) -> Vec
     members
         .par_iter()
         .map(|&member| {
-            let similar = centres
-                .iter()
-                .map(|centre| dot(&vectors[member], centre))
-                .enumerate();
+            let similar = products(&vectors[member], centres).into_iter().enumerate();
             similar.fold(
                 (0, f32::MIN),
                 |best, next| if next.1 > best.1 { next } else { best },

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 
 use super::{Edge, TreeDocument, TreeOptions, words};
+use crate::ops::similarity::products;
 
 /// Dimensions that words are projected to.
 const LEXICAL_DIMENSIONS: usize = 100;
@@ -114,12 +115,11 @@ impl Graph {
                     true => FOLDER_BONUS,
                     false => 0.0,
                 };
-                let mut similar: Vec<(usize, f32)> = (0..vectors.len())
-                    .filter(|&other| other != own)
-                    .map(|other| {
-                        let similarity = dot(&vectors[own], &vectors[other]);
-                        (other, similarity + folder_bonus(other))
-                    })
+                let mut similar: Vec<(usize, f32)> = products(&vectors[own], vectors)
+                    .into_iter()
+                    .enumerate()
+                    .filter(|&(other, _)| other != own)
+                    .map(|(other, similarity)| (other, similarity + folder_bonus(other)))
                     .collect();
                 let count = options.neighbours.min(similar.len());
                 if count < similar.len() {

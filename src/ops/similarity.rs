@@ -1,0 +1,50 @@
+//! The products of one vector with many, in f32: what neighbours and clusters are found by.
+
+use super::{
+    pointwise::dot,
+    simd::{Instructions, Isa, Kernel},
+};
+
+/// The product of `own` with each of `others`, all of the same length.
+pub fn products(own: &[f32], others: &[Vec<f32>]) -> Vec<f32> {
+    Instructions::best().run(Products { own, others })
+}
+
+struct Products<'a> {
+    own: &'a [f32],
+    others: &'a [Vec<f32>],
+}
+
+impl Kernel for Products<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> Vec<f32> {
+        let others = self.others.iter();
+        others.map(|other| dot::<I>(self.own, other)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_any_length_are_sums_of_products() {
+        for length in [1, 4, 15, 16, 63, 64, 100, 484] {
+            let vector = |phase: f32| -> Vec<f32> {
+                (0..length)
+                    .map(|at| (at as f32 * 0.7 + phase).sin())
+                    .collect()
+            };
+            let others = vec![vector(0.3), vector(1.1)];
+            for (product, other) in products(&vector(0.0), &others).iter().zip(&others) {
+                let expected: f32 = vector(0.0).iter().zip(other).map(|(a, b)| a * b).sum();
+                assert!(
+                    (product - expected).abs() < 1e-3,
+                    "{length}: {product} {expected}"
+                );
+            }
+        }
+    }
+}
