@@ -119,31 +119,30 @@ pub fn quantise_within<I: Isa>(row: &[f32], largest: f32, zero: f32, codes: &mut
 /// Σ a·b of vectors of the same length.
 #[inline(always)]
 pub fn dot<I: Isa>(a: &[f32], b: &[f32]) -> f32 {
-    const WIDE: usize = 4 * LANES;
-    let (a_wide, a_rest) = a.as_chunks::<WIDE>();
-    let (b_wide, b_rest) = b.as_chunks::<WIDE>();
-    let mut sums = [[0.0; LANES]; 4];
-    for (a, b) in a_wide.iter().zip(b_wide) {
-        sums = std::array::from_fn(|part| {
-            std::array::from_fn(|lane| {
-                let at = part * LANES + lane;
-                mul_add::<I>(a[at], b[at], sums[part][lane])
-            })
-        });
+    // Two sums, so that one addition need not wait for the other.
+    let mut sums = [[0.0; LANES]; 2];
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let (a_pairs, a_last) = a_blocks.as_chunks::<2>();
+    let (b_pairs, b_last) = b_blocks.as_chunks::<2>();
+    for (a, b) in a_pairs.iter().zip(b_pairs) {
+        sums[0] = add_product::<I>(&sums[0], &a[0], &b[0]);
+        sums[1] = add_product::<I>(&sums[1], &a[1], &b[1]);
     }
-    let (a_blocks, a_rest) = a_rest.as_chunks::<LANES>();
-    let (b_blocks, b_rest) = b_rest.as_chunks::<LANES>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        sums[0] = std::array::from_fn(|lane| mul_add::<I>(a[lane], b[lane], sums[0][lane]));
+    for (a, b) in a_last.iter().zip(b_last) {
+        sums[0] = add_product::<I>(&sums[0], a, b);
     }
-    let add = |a, b| a + b;
-    let together = zip(
-        &zip(&sums[0], &sums[1], add),
-        &zip(&sums[2], &sums[3], add),
-        add,
-    );
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sum(&together) + rest
+    let mut total = sum(&zip(&sums[0], &sums[1], |a, b| a + b));
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        total += a * b;
+    }
+    total
+}
+
+/// c + a·b, lane by lane.
+#[inline(always)]
+fn add_product<I: Isa>(c: &Block, a: &Block, b: &Block) -> Block {
+    std::array::from_fn(|lane| mul_add::<I>(a[lane], b[lane], c[lane]))
 }
 
 /// LayerNorm in place; `gain` and `bias` have the length of the row.

@@ -26,7 +26,8 @@ pub trait Isa: Copy + Send + Sync {
 pub trait Kernel {
     type Output;
 
-    /// Implementations are `#[inline(always)]`, and so is what they call in their loops.
+    /// Implementations are `#[inline(always)]`, and so is what they call in their loops. Those are `for` loops:
+    /// chains of iterators are functions of their own, compiled without the instructions.
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 

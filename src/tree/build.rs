@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::{
     Edge, Level, Node, Tree, TreeDocument, TreeOptions,
     cluster::{k_means, link, means, modularity},
-    graph::{Graph, dot, joint_vectors, normalise},
+    graph::{Graph, joint_vectors, normalise},
     naming::{Group, Names},
 };
+use crate::ops::similarity::product;
 
 /// The partition that matters most has at most so many clusters.
 const MAX_CATEGORIES: usize = 2_000;
@@ -208,7 +209,7 @@ fn dissolve_small(
     let centres = means(vectors, members, &clusters, count);
     for (&member, cluster) in members.iter().zip(&mut clusters) {
         let large = (0..count).filter(|&other| sizes[other] >= least);
-        let fit = |other: usize| dot(&vectors[member], &centres[other]);
+        let fit = |other: usize| product(&vectors[member], &centres[other]);
         if sizes[*cluster] < least
             && let Some(nearest) = large.max_by(|&a, &b| fit(a).total_cmp(&fit(b)))
         {

@@ -2,11 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::graph::{Graph, dot, normalise, split_mix};
-use crate::ops::similarity::products;
+use super::graph::{Graph, normalise, split_mix};
+use crate::ops::similarity::{product, products};
 
 const ROUNDS: usize = 25;
 const RESTARTS: u64 = 4;
+/// Gain in similarity, for each member, below which a round is the last.
+const TOLERANCE: f32 = 5e-6;
 /// Products of a round from which on one start is enough: among many clusters no single one matters.
 const MANY_PRODUCTS: usize = 200_000;
 /// What chance counts in modularity: above 1, large clusters are held against a partition.
@@ -28,7 +30,7 @@ pub fn k_means(vectors: &[Vec<f32>], members: &[usize], count: usize, seed: u64)
             let sum: f32 = nearest.iter().map(|(_, similarity)| similarity).sum();
             assigned = nearest.iter().map(|(cluster, _)| *cluster).collect();
             refill(&mut assigned, &nearest, count);
-            if sum <= total + 1e-4 {
+            if sum <= total + TOLERANCE * members.len() as f32 {
                 break;
             }
             total = sum;
@@ -120,9 +122,10 @@ fn first_centres(
     let mut distances = vec![f32::MAX; members.len()];
     while centres.len() < count {
         let last = &centres[centres.len() - 1];
-        for (distance, &member) in distances.iter_mut().zip(members) {
-            *distance = distance.min((1.0 - dot(&vectors[member], last)).max(0.0));
-        }
+        let pairs = distances.par_iter_mut().zip(members).with_min_len(1_024);
+        pairs.for_each(|(distance, &member)| {
+            *distance = distance.min((1.0 - product(&vectors[member], last)).max(0.0));
+        });
         let total: f32 = distances.iter().sum();
         let mut drawn = (split_mix(&mut state) >> 40) as f32 / (1u64 << 24) as f32 * total;
         let at = distances.iter().position(|distance| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 
 use super::{Edge, TreeDocument, TreeOptions, words};
-use crate::ops::similarity::products;
+use crate::ops::similarity::{product, products};
 
 /// Dimensions that words are projected to.
 const LEXICAL_DIMENSIONS: usize = 100;
@@ -106,12 +106,14 @@ impl Graph {
         links: &[Edge],
         options: &TreeOptions,
     ) -> Self {
+        let folders: Vec<&str> = documents
+            .iter()
+            .map(|document| folder(document.path))
+            .collect();
         let nearest: Vec<Vec<(usize, f32)>> = (0..vectors.len())
             .into_par_iter()
             .map(|own| {
-                let folder_bonus = |other: usize| match folder(documents[own].path)
-                    == folder(documents[other].path)
-                {
+                let folder_bonus = |other: usize| match folders[own] == folders[other] {
                     true => FOLDER_BONUS,
                     false => 0.0,
                 };
@@ -207,13 +209,9 @@ fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 /// Scales a vector to length 1; the zero vector stays as it is.
 pub fn normalise(vector: &mut [f32]) {
-    let length = dot(vector, vector).sqrt();
+    let length = product(vector, vector).sqrt();
     if length > 0.0 {
         vector.iter_mut().for_each(|value| *value /= length);
     }

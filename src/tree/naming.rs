@@ -6,10 +6,9 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::{
     TreeDocument,
-    graph::dot,
     words::{is_cjk, is_number, is_stop_word, plain, singular},
 };
-use crate::text::sentences;
+use crate::{ops::similarity::product, text::sentences};
 
 /// What a phrase in a title, in a tag and in the text counts.
 const TITLE_WEIGHT: f32 = 3.0;
@@ -118,7 +117,7 @@ impl<'a> Names<'a> {
 
     /// Of the first sentences of the documents nearest to `vector`, the one that says most of what all share.
     pub fn summary(&self, members: &[usize], vector: &[f32]) -> String {
-        let similarity = |own: usize| dot(self.documents[own].vector, vector);
+        let similarity = |own: usize| product(self.documents[own].vector, vector);
         let mut order = members.to_vec();
         order.sort_by(|&a, &b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(&b)));
         order.truncate(SUMMARY_DOCUMENTS);
