@@ -30,15 +30,9 @@ struct Common {
     /// The folder with the model's weights [default: the shipped one]
     #[arg(long, global = true, env = "SHAS_MODEL", value_name = "DIR")]
     model: Option<PathBuf>,
-    /// How the encoder computes; f32 is the slow reference
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        hide_short_help = true
-    )]
-    precision: Precision,
+    /// How the encoder computes, int8 or f32 [default: what is faster on this processor]
+    #[arg(long, global = true, hide_short_help = true)]
+    precision: Option<Precision>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,

@@ -16,7 +16,10 @@ use super::{
     weights::{self, WeightFile},
 };
 use crate::{
-    ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
+    ops::{
+        granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
+        simd::Instructions,
+    },
     text::Tokenizer,
 };
 
@@ -54,13 +57,34 @@ pub struct QueryEncoding {
 }
 
 /// How the trunk is computed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// Weights and activations in int8.
-    #[default]
     Int8,
     /// Everything in f32, by candle: the reference.
     F32,
+}
+
+impl Precision {
+    /// What is faster on this processor: int8, unless it has no instructions for that.
+    pub fn fastest() -> Self {
+        match Instructions::best().is_portable() {
+            true => Self::F32,
+            false => Self::Int8,
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "int8" => Ok(Self::Int8),
+            "f32" => Ok(Self::F32),
+            _ => Err(format!("`{name}` is no precision; give int8 or f32")),
+        }
+    }
 }
 
 /// Tokenizer, trunk and heads, ready to encode.
@@ -75,7 +99,7 @@ pub struct Encoder {
 impl Encoder {
     /// Loads `config.json`, `tokenizer.json`, `model.safetensors` and `granules.safetensors` from a folder.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        Self::load_with(folder, Precision::default())
+        Self::load_with(folder, Precision::fastest())
     }
 
     /// Loads the model, to be computed in `precision`.

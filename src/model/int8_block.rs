@@ -3,7 +3,7 @@
 use super::{
     ModelError,
     config::ModelConfig,
-    int8_linear::{GROUP_COLUMNS, Int8Linear, Int8Rows},
+    int8_linear::{Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
     weights::WeightFile,
 };
 use crate::ops::{
@@ -135,13 +135,13 @@ impl Int8Block {
         head_scales.resize(3 * n_tokens * n_heads, 0.0);
         context.resize(n_tokens * hidden, 0.0);
         rows.fill::<I>(states, hidden);
-        self.query_key_value
-            .forward(isa, rows, sums, |token, column, outputs| {
-                for (part, outputs) in outputs.chunks_exact(size).enumerate() {
-                    let at = (column / size + part) * n_tokens + token;
-                    head_scales[at] = quantise::<I>(outputs, &mut heads[at * size..][..size]);
-                }
-            });
+        let mut split = SplitHeads {
+            codes: heads,
+            scales: head_scales,
+            size,
+            n_tokens,
+        };
+        self.query_key_value.forward(isa, rows, sums, &mut split);
         for tokens in starts.windows(2).map(|border| border[0]..border[1]) {
             for head in 0..n_heads {
                 let part = |part: usize| {
@@ -170,10 +170,8 @@ impl Int8Block {
             }
         }
         rows.fill::<I>(context, hidden);
-        self.output
-            .forward(isa, rows, sums, |token, column, outputs| {
-                add(&mut states[token * hidden + column..], outputs);
-            });
+        let mut add = Add { states, hidden };
+        self.output.forward(isa, rows, sums, &mut add);
     }
 
     /// Adds the feed-forward half to `states`.
@@ -185,24 +183,61 @@ impl Int8Block {
         } = scratch;
         inner.resize(states.len() / hidden * width, 0.0);
         rows.fill::<I>(states, hidden);
-        self.expand
-            .forward(isa, rows, sums, |token, column, outputs| {
-                let inner = &mut inner[token * width + column..][..GROUP_COLUMNS];
-                for (inner, output) in inner.iter_mut().zip(outputs) {
-                    *inner = gelu::<I>(*output);
-                }
-            });
+        let mut gelu = Gelu { inner, width };
+        self.expand.forward(isa, rows, sums, &mut gelu);
         rows.fill::<I>(inner, width);
-        self.contract
-            .forward(isa, rows, sums, |token, column, outputs| {
-                add(&mut states[token * hidden + column..], outputs);
-            });
+        let mut add = Add { states, hidden };
+        self.contract.forward(isa, rows, sums, &mut add);
     }
 }
 
-#[inline(always)]
-fn add(states: &mut [f32], outputs: &[f32; GROUP_COLUMNS]) {
-    for (state, output) in states.iter_mut().zip(outputs) {
-        *state += output;
+/// Quantises the queries, keys and values of each head: `[3, heads, n_tokens, size]`.
+struct SplitHeads<'a> {
+    codes: &'a mut [u8],
+    scales: &'a mut [f32],
+    size: usize,
+    n_tokens: usize,
+}
+
+impl Finish for SplitHeads<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, token: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        let size = self.size;
+        for (head, outputs) in outputs.chunks_exact(size).enumerate() {
+            let at = (column / size + head) * self.n_tokens + token;
+            self.scales[at] = quantise::<I>(outputs, &mut self.codes[at * size..][..size]);
+        }
+    }
+}
+
+/// Adds outputs to states, `[n_tokens, hidden]`.
+struct Add<'a> {
+    states: &'a mut [f32],
+    hidden: usize,
+}
+
+impl Finish for Add<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, token: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        let states = &mut self.states[token * self.hidden + column..][..GROUP_COLUMNS];
+        for (state, output) in states.iter_mut().zip(outputs) {
+            *state += output;
+        }
+    }
+}
+
+/// Writes the GELU of outputs, `[n_tokens, width]`.
+struct Gelu<'a> {
+    inner: &'a mut [f32],
+    width: usize,
+}
+
+impl Finish for Gelu<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, token: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        let inner = &mut self.inner[token * self.width + column..][..GROUP_COLUMNS];
+        for (inner, output) in inner.iter_mut().zip(outputs) {
+            *inner = gelu::<I>(*output);
+        }
     }
 }

@@ -14,6 +14,12 @@ use crate::ops::{
 pub const GROUP_COLUMNS: usize = 64;
 const GROUP_PANELS: usize = GROUP_COLUMNS / PANEL_COLUMNS;
 
+/// What becomes of the outputs of a linear layer, [`GROUP_COLUMNS`] of one row at a time.
+pub trait Finish {
+    /// Takes the outputs from `column` on of `row`; implementations are `#[inline(always)]`.
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]);
+}
+
 /// y = W x + b with packed W.
 pub struct Int8Linear {
     weights: PackedMatrix,
@@ -99,7 +105,7 @@ impl Int8Linear {
         self.weights.depth()
     }
 
-    /// Hands `[row, first column, 64 outputs]` of every row and group of columns to `finish`.
+    /// Hands the outputs of every row and group of columns to `finish`.
     ///
     /// `sums` is room for the integers, kept between calls.
     #[inline(always)]
@@ -108,7 +114,7 @@ impl Int8Linear {
         isa: I,
         rows: &Int8Rows,
         sums: &mut Vec<i32>,
-        mut finish: impl FnMut(usize, usize, &[f32; GROUP_COLUMNS]),
+        finish: &mut impl Finish,
     ) {
         let activations = Activations {
             codes: &rows.codes,
@@ -129,7 +135,7 @@ impl Int8Linear {
                     let scaled = sums[at] as f32 * row_scale;
                     *output = mul_add::<I>(scaled, scales[at], bias[at]);
                 }
-                finish(row, group * GROUP_COLUMNS, &outputs);
+                finish.finish::<I>(row, group * GROUP_COLUMNS, &outputs);
             }
         }
     }

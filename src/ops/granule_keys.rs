@@ -10,7 +10,7 @@ use super::{
         Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, Portable, SIGNED_ZERO_POINT, TILE_PANELS,
         product_of_lines,
     },
-    pointwise::{self, LANES, max, zip},
+    pointwise::{self, LANES, larger, max, multiply, numbers},
     simd::{Instructions, Isa, Kernel},
 };
 
@@ -155,9 +155,7 @@ impl Kernel for Attend<'_> {
             for (products, largest) in products.chunks_exact(n_columns).zip(&mut largest) {
                 let blocks = products.as_chunks::<LANES>().0.iter();
                 for (products, scales) in blocks.zip(tile_scales.as_chunks::<LANES>().0) {
-                    let similarities = products.map(|product| product as f32);
-                    let similarities = zip(&similarities, scales, |a, b| a * b);
-                    *largest = zip(largest, &similarities, max);
+                    *largest = larger(largest, &multiply(&numbers(products), scales));
                 }
             }
         }

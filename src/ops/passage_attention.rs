@@ -8,7 +8,9 @@ use super::{
     int8_product::{
         Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, SIGNED_ZERO_POINT, product_of_lines,
     },
-    pointwise::{Block, LANES, exp2, largest, max, mul_add, quantise_within, sum, zip},
+    pointwise::{
+        LANES, add, exp2, larger, largest, multiply, multiply_add, numbers, quantise_within, sum,
+    },
     simd::Isa,
 };
 
@@ -150,22 +152,23 @@ impl AttentionScratch {
         let keys = self.key_scales.as_chunks::<LANES>().0.iter();
         let keys = keys.zip(self.mask.as_chunks::<LANES>().0);
         let mut best = [HIDDEN; LANES];
+        let scale = [scale; LANES];
         for ((weights, scores), (scales, mask)) in weights.iter_mut().zip(scores).zip(keys) {
-            let block: Block = std::array::from_fn(|lane| {
-                let score = scores[lane] as f32 * scale;
-                mul_add::<I>(score, scales[lane], mask[lane])
-            });
-            best = zip(&best, &block, max);
+            let block = multiply_add::<I>(&multiply(&numbers(scores), &scale), scales, mask);
+            best = larger(&best, &block);
             *weights = block;
         }
         let best = largest(&best);
+        for weight in self.weights[..padded].iter_mut() {
+            *weight = exp2::<I>(*weight - best);
+        }
         let (mut sums, mut heaviest) = ([0.0; LANES], [0.0; LANES]);
-        let values = self.value_scales.as_chunks().0;
-        for (weights, scales) in weights.iter_mut().zip(values) {
-            let probabilities = weights.map(|score| exp2::<I>(score - best));
-            sums = zip(&sums, &probabilities, |a, b| a + b);
-            *weights = zip(&probabilities, scales, |a, b| a * b);
-            heaviest = zip(&heaviest, weights, max);
+        let weights = self.weights[..padded].as_chunks_mut().0;
+        for (weights, scales) in weights.iter_mut().zip(self.value_scales.as_chunks().0) {
+            sums = add(&sums, weights);
+            let block = multiply(weights, scales);
+            heaviest = larger(&heaviest, &block);
+            *weights = block;
         }
         let heaviest = largest(&heaviest);
         let codes = &mut self.codes[row * padded..][..padded];

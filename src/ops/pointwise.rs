@@ -1,9 +1,9 @@
 //! Functions of single numbers and rows, in a form that the compiler vectorises: exp2, GELU, LayerNorm, int8 codes.
 //!
 //! Rows are whole blocks of [`LANES`] numbers. Everything is `#[inline(always)]`, so that a
-//! [`Kernel`](super::simd::Kernel)'s instructions reach it. Sums over a row go
-//! by blocks, passed and returned by value (an array that a loop changes in place would stay in memory); all else
-//! are plain loops (over blocks, the compiler would gather lanes across them).
+//! [`Kernel`](super::simd::Kernel)'s instructions reach it. Sums over a row go by blocks, passed and returned by value
+//! (an array that a loop changes in place would stay in memory); all else are plain loops (over blocks, the compiler
+//! would gather lanes across them).
 
 use super::{int8_product::SIGNED_ZERO_POINT, simd::Isa};
 
@@ -61,10 +61,34 @@ pub fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// Combines two blocks lane by lane.
+/// a + b, lane by lane.
 #[inline(always)]
-pub fn zip(a: &Block, b: &Block, combine: impl Fn(f32, f32) -> f32) -> Block {
-    std::array::from_fn(|lane| combine(a[lane], b[lane]))
+pub fn add(a: &Block, b: &Block) -> Block {
+    std::array::from_fn(|lane| a[lane] + b[lane])
+}
+
+/// a·b, lane by lane.
+#[inline(always)]
+pub fn multiply(a: &Block, b: &Block) -> Block {
+    std::array::from_fn(|lane| a[lane] * b[lane])
+}
+
+/// a·b + c, lane by lane.
+#[inline(always)]
+pub fn multiply_add<I: Isa>(a: &Block, b: &Block, c: &Block) -> Block {
+    std::array::from_fn(|lane| mul_add::<I>(a[lane], b[lane], c[lane]))
+}
+
+/// The larger of a and b, lane by lane.
+#[inline(always)]
+pub fn larger(a: &Block, b: &Block) -> Block {
+    std::array::from_fn(|lane| max(a[lane], b[lane]))
+}
+
+/// Integers as numbers.
+#[inline(always)]
+pub fn numbers(block: &[i32; LANES]) -> Block {
+    std::array::from_fn(|lane| block[lane] as f32)
 }
 
 /// The sum of a block.
@@ -72,21 +96,17 @@ pub fn zip(a: &Block, b: &Block, combine: impl Fn(f32, f32) -> f32) -> Block {
 /// It is not inlined: the compiler would tear the sums of the loop before apart to suit it.
 #[inline(never)]
 pub fn sum(block: &Block) -> f32 {
-    fold(block, |a, b| a + b)
+    block.iter().sum()
 }
 
 /// The largest number of a block.
 #[inline(always)]
 pub fn largest(block: &Block) -> f32 {
-    fold(block, max)
-}
-
-/// Combines the lanes of a block, halves first.
-#[inline(always)]
-fn fold(block: &Block, combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let eight: [f32; 8] = std::array::from_fn(|lane| combine(block[lane], block[lane + 8]));
-    let four: [f32; 4] = std::array::from_fn(|lane| combine(eight[lane], eight[lane + 4]));
-    combine(combine(four[0], four[2]), combine(four[1], four[3]))
+    let mut largest = block[0];
+    for value in block {
+        largest = max(largest, *value);
+    }
+    largest
 }
 
 /// The largest magnitude in a row.
@@ -94,9 +114,15 @@ fn fold(block: &Block, combine: impl Fn(f32, f32) -> f32) -> f32 {
 pub fn max_magnitude(row: &[f32]) -> f32 {
     let mut magnitudes = [0.0; LANES];
     for block in row.as_chunks().0 {
-        magnitudes = zip(&magnitudes, block, |a, b| max(a, b.abs()));
+        magnitudes = larger_magnitude(&magnitudes, block);
     }
     largest(&magnitudes)
+}
+
+/// The larger of a and |b|, lane by lane.
+#[inline(always)]
+fn larger_magnitude(a: &Block, b: &Block) -> Block {
+    std::array::from_fn(|lane| max(a[lane], b[lane].abs()))
 }
 
 /// Writes a row as codes with the signed zero point, and returns their scale: value ≈ (code − 127) · scale.
@@ -120,29 +146,23 @@ pub fn quantise_within<I: Isa>(row: &[f32], largest: f32, zero: f32, codes: &mut
 #[inline(always)]
 pub fn dot<I: Isa>(a: &[f32], b: &[f32]) -> f32 {
     // Two sums, so that one addition need not wait for the other.
-    let mut sums = [[0.0; LANES]; 2];
+    let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     let (a_pairs, a_last) = a_blocks.as_chunks::<2>();
     let (b_pairs, b_last) = b_blocks.as_chunks::<2>();
     for (a, b) in a_pairs.iter().zip(b_pairs) {
-        sums[0] = add_product::<I>(&sums[0], &a[0], &b[0]);
-        sums[1] = add_product::<I>(&sums[1], &a[1], &b[1]);
+        even = multiply_add::<I>(&a[0], &b[0], &even);
+        odd = multiply_add::<I>(&a[1], &b[1], &odd);
     }
     for (a, b) in a_last.iter().zip(b_last) {
-        sums[0] = add_product::<I>(&sums[0], a, b);
+        even = multiply_add::<I>(a, b, &even);
     }
-    let mut total = sum(&zip(&sums[0], &sums[1], |a, b| a + b));
+    let mut total = sum(&add(&even, &odd));
     for (a, b) in a_rest.iter().zip(b_rest) {
         total += a * b;
     }
     total
-}
-
-/// c + a·b, lane by lane.
-#[inline(always)]
-fn add_product<I: Isa>(c: &Block, a: &Block, b: &Block) -> Block {
-    std::array::from_fn(|lane| mul_add::<I>(a[lane], b[lane], c[lane]))
 }
 
 /// LayerNorm in place; `gain` and `bias` have the length of the row.
@@ -151,14 +171,14 @@ pub fn layer_norm<I: Isa>(row: &mut [f32], gain: &[f32], bias: &[f32], epsilon: 
     let count = row.len() as f32;
     let mut sums = [0.0; LANES];
     for block in row.as_chunks().0 {
-        sums = zip(&sums, block, |sum, value| sum + value);
+        sums = add(&sums, block);
     }
     let mean = sum(&sums) / count;
+    let less_mean = [-mean; LANES];
     let mut squares = [0.0; LANES];
     for block in row.as_chunks().0 {
-        squares = zip(&squares, block, |sum, value| {
-            mul_add::<I>(value - mean, value - mean, sum)
-        });
+        let distances = add(block, &less_mean);
+        squares = multiply_add::<I>(&distances, &distances, &squares);
     }
     let inverse = 1.0 / (sum(&squares) / count + epsilon).sqrt();
     for ((value, gain), bias) in row.iter_mut().zip(gain).zip(bias) {

@@ -83,6 +83,11 @@ impl Instructions {
         sets
     }
 
+    /// True when there is nothing but plain Rust.
+    pub fn is_portable(self) -> bool {
+        self.0 == Set::Portable
+    }
+
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self.0 {

@@ -19,7 +19,12 @@ pub fn seconds<T, E: Error + 'static>(
 }
 
 /// The middle value.
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(values: Vec<f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value that `share` of the values do not exceed.
+pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values[((values.len() - 1) as f64 * share).round() as usize]
 }
