@@ -16,7 +16,7 @@
 //! |---|---|
 //! | [`corpus`] | documents: text, blocks, links, tags |
 //! | [`text`] | sections, passages, sentences, word pieces |
-//! | [`ops`] | the numeric operations of attention, without tensors |
+//! | [`ops`] | the numeric operations of attention, without tensors; one kernel for each set of instructions |
 //! | [`model`] | vectors and granule keys of passages, keys of questions |
 //! | [`tree`] | entities, categories, domains with names; pure |
 //! | [`store`] | the index folder: sled, tantivy, segments, snapshots |

@@ -1,4 +1,4 @@
-//! The passages whose vectors are nearest to the question's: an exact scan in int8, or one of the nearest entities.
+//! The passages whose vectors are nearest to the question's: an exact scan in int8.
 
 use std::cmp::Ordering;
 
@@ -8,13 +8,7 @@ use crate::{
     model::weights::quantise,
     ops::simd::{Instructions, Isa, Kernel},
     store::Snapshot,
-    tree,
 };
-
-/// Passages up to which all vectors are scanned.
-const EXACT_PASSAGES: usize = 1_000_000;
-/// Beyond that, the passages of the nearest entities are scanned until they are this share of all.
-const SCANNED_SHARE: f64 = 0.25;
 
 /// A question's vector in int8.
 #[derive(Debug, Clone)]
@@ -47,55 +41,6 @@ impl QueryVector {
 
 /// The `count` nearest passages and their cosines, nearest first.
 pub fn nearest(snapshot: &Snapshot, query: &QueryVector, count: usize) -> Vec<(usize, f32)> {
-    match snapshot.n_passages() > EXACT_PASSAGES {
-        true => nearest_in_part(snapshot, query, count, SCANNED_SHARE),
-        false => {
-            let documents = 0..snapshot.body.documents.len();
-            nearest_of(snapshot, query, count, documents.into_par_iter())
-        }
-    }
-}
-
-/// As [`nearest`], but scanning the documents of the nearest entities only, `share` of all passages or a few more.
-pub fn nearest_in_part(
-    snapshot: &Snapshot,
-    query: &QueryVector,
-    count: usize,
-    share: f64,
-) -> Vec<(usize, f32)> {
-    let nodes = snapshot.body.tree.nodes.iter();
-    let mut entities: Vec<(f32, &tree::Node)> = nodes
-        .filter(|node| node.level == tree::Level::Entity)
-        .map(|node| {
-            let products = node.vector.iter().zip(&query.codes);
-            (products.map(|(a, b)| a * f32::from(*b)).sum(), node)
-        })
-        .collect();
-    entities.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.id.cmp(&b.1.id)));
-    let mut left = (snapshot.n_passages() as f64 * share) as usize;
-    let mut documents = Vec::new();
-    for (_, node) in entities {
-        for document in node
-            .documents
-            .iter()
-            .filter_map(|&id| snapshot.document_with_id(id))
-        {
-            left = left.saturating_sub(snapshot.passages_of(document).len());
-            documents.push(document);
-        }
-        if left == 0 {
-            break;
-        }
-    }
-    nearest_of(snapshot, query, count, documents.into_par_iter())
-}
-
-fn nearest_of(
-    snapshot: &Snapshot,
-    query: &QueryVector,
-    count: usize,
-    documents: impl IndexedParallelIterator<Item = usize>,
-) -> Vec<(usize, f32)> {
     let scan = |mut nearest: Nearest, document| {
         let passages = snapshot.passages_of(document);
         let (segment, first) = snapshot.segment_of(document);
@@ -103,7 +48,8 @@ fn nearest_of(
         nearest.scan(query, codes, scales, passages.start);
         nearest
     };
-    let nearest = documents
+    let nearest = (0..snapshot.body.documents.len())
+        .into_par_iter()
         .with_min_len(256)
         .fold(|| Nearest::new(count), scan)
         .reduce(|| Nearest::new(count), Nearest::merge);

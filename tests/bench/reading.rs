@@ -1,7 +1,7 @@
 //! What a question costs: encoding it, scanning vectors, attending to granules, and all of it on an index.
 //!
 //! `cargo bench --bench reading [-- INDEX]` measures the parts, each beside the plain form that defines it; with an
-//! index folder, also whole questions on it (those of the bundled set) and the recall of the inverted file.
+//! index folder, also whole questions on it (those of the bundled set).
 
 #[path = "support.rs"]
 mod support;
@@ -17,10 +17,7 @@ use shas::{
         granule_keys::{GranuleKeys, KEY_BYTES, KEY_DIMENSIONS, QueryKeys, attend, attend_slow},
         simd::{Instructions, Isa, Kernel},
     },
-    query::{
-        self, FusionWeights,
-        dense::{QueryVector, nearest_in_part},
-    },
+    query::{self, FusionWeights},
     store::Snapshot,
 };
 use support::{Result, median, project, quantile, seconds};
@@ -31,8 +28,6 @@ const DIMENSIONS: usize = 384;
 /// Granules of 400 candidates with two neighbours each at 64 granules, and of as many documents at 512.
 const GRANULES: usize = 400 * (3 * 64 + 512);
 const TOKENS: usize = 12;
-/// Nearest passages that the inverted file should find.
-const RECALLED: usize = 200;
 
 fn main() -> Result<()> {
     let index = std::env::args().skip(1).find(|own| own != "--bench");
@@ -50,7 +45,6 @@ fn main() -> Result<()> {
         let snapshot = Snapshot::open(Path::new(&index))?;
         println!("{index}: {} passages", snapshot.n_passages());
         ask(&snapshot, &encoder, &questions)?;
-        recall(&snapshot, &encoder, &questions)?;
     }
     Ok(())
 }
@@ -186,29 +180,6 @@ fn ask(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]) -> Result<(
     }
     let times = questions.iter().map(|question| seconds(|| ask(question)));
     report("asking, warm", times.collect::<Result<_>>()?);
-    Ok(())
-}
-
-/// How many of the nearest passages are found when only a share of them is scanned.
-fn recall(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]) -> Result<()> {
-    for share in [0.05, 0.1, 0.2, 0.3, 0.4, 0.5] {
-        let (mut found, mut wanted) = (0, 0);
-        for question in questions {
-            let query = QueryVector::new(&encoder.encode_query(question)?.vector);
-            let exact = nearest_in_part(snapshot, &query, RECALLED, 1.0);
-            let part = nearest_in_part(snapshot, &query, RECALLED, share);
-            wanted += exact.len();
-            found += exact
-                .iter()
-                .filter(|nearest| part.contains(nearest))
-                .count();
-        }
-        println!(
-            "recall@{RECALLED} of the entities that hold {:.0}% of the passages: {:.3}",
-            100.0 * share,
-            found as f64 / wanted as f64
-        );
-    }
     Ok(())
 }
 
