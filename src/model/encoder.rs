@@ -23,6 +23,9 @@ use crate::{
     text::Tokenizer,
 };
 
+/// Passages whose states are held at once: 100 MB at most, however long a document is.
+const BATCH_PASSAGES: usize = 256;
+
 /// What the model reads of one passage.
 #[derive(Debug, Clone, Copy)]
 pub struct PassageInput<'a> {
@@ -142,19 +145,23 @@ impl Encoder {
         &self.fingerprint
     }
 
-    /// Encodes passages of one document, in order.
+    /// Encodes passages, in order; none sees another.
     pub fn encode(&self, passages: &[PassageInput]) -> Result<Vec<PassageEncoding>, ModelError> {
-        let mut batch = PackedBatch::default();
-        for passage in passages {
-            batch.push(framed(passage.prefix, passage.body));
+        let mut encodings = Vec::with_capacity(passages.len());
+        for passages in passages.chunks(BATCH_PASSAGES) {
+            let mut batch = PackedBatch::default();
+            for passage in passages {
+                batch.push(framed(passage.prefix, passage.body));
+            }
+            let states = self.trunk.forward(&batch, None)?;
+            let batch = passages.par_iter().enumerate().map(|(index, passage)| {
+                let tokens = batch.starts[index]..batch.starts[index + 1];
+                let states = &states[tokens.start * self.hidden..tokens.end * self.hidden];
+                self.passage_encoding(passage, states)
+            });
+            encodings.par_extend(batch);
         }
-        let states = self.trunk.forward(&batch, None)?;
-        let encodings = passages.par_iter().enumerate().map(|(index, passage)| {
-            let tokens = batch.starts[index]..batch.starts[index + 1];
-            let states = &states[tokens.start * self.hidden..tokens.end * self.hidden];
-            self.passage_encoding(passage, states)
-        });
-        Ok(encodings.collect())
+        Ok(encodings)
     }
 
     /// Encodes a question: its vector, and a key for each word piece that weighs anything.
