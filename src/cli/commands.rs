@@ -16,7 +16,7 @@ use crate::{
     answer,
     corpus::{self, Skipped},
     ingest::{self, Event},
-    model::{Encoder, Precision, convert},
+    model::{Encoder, convert},
     query::{self, FusionWeights, Ranking},
     store::{FileState, Snapshot},
     tree::Level,
@@ -172,7 +172,7 @@ pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()
 pub fn encoder(common: &Common) -> Result<Encoder> {
     Ok(Encoder::load_with(
         &paths::model(common)?,
-        common.precision.unwrap_or_else(Precision::fastest),
+        common.precision(),
     )?)
 }
 

@@ -33,7 +33,7 @@ fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions)
         "{}\n{:?}\n{:?}\n{}",
         full.display(),
         options.beir,
-        common.precision,
+        common.precision(),
         encoder.fingerprint()
     );
     let name = blake3::hash(key.as_bytes()).to_hex();

@@ -38,6 +38,12 @@ struct Common {
     json: bool,
 }
 
+impl Common {
+    fn precision(&self) -> Precision {
+        self.precision.unwrap_or_else(Precision::fastest)
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Index a folder if needed, then browse it

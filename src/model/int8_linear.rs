@@ -69,29 +69,32 @@ impl Int8Linear {
             scales.extend_from_slice(&matrix.scales);
             bias.extend(file.values(&format!("{name}.bias"), columns)?);
         }
-        if scales.len() != bias.len()
-            || scales.len() % GROUP_COLUMNS != 0
-            || !depth.is_multiple_of(LANES)
-        {
-            return Err(ModelError::Shape);
-        }
-        Ok(Self {
-            weights: PackedMatrix::new(&codes, depth),
-            scales,
-            bias,
-        })
+        Self::packed(&codes, scales, bias, depth)
     }
 
     /// Packs a matrix given in f32, `[columns, depth]`, without bias.
     pub fn new(weights: &[f32], depth: usize) -> Result<Self, ModelError> {
         let (codes, scales) = quantise(weights, depth);
-        if scales.len() % GROUP_COLUMNS != 0 || !depth.is_multiple_of(LANES) {
+        let bias = vec![0.0; scales.len()];
+        Self::packed(&codes, scales, bias, depth)
+    }
+
+    fn packed(
+        codes: &[i8],
+        scales: Vec<f32>,
+        bias: Vec<f32>,
+        depth: usize,
+    ) -> Result<Self, ModelError> {
+        if scales.len() != bias.len()
+            || !scales.len().is_multiple_of(GROUP_COLUMNS)
+            || !depth.is_multiple_of(LANES)
+        {
             return Err(ModelError::Shape);
         }
         Ok(Self {
-            weights: PackedMatrix::new(&codes, depth),
-            bias: vec![0.0; scales.len()],
+            weights: PackedMatrix::new(codes, depth),
             scales,
+            bias,
         })
     }
 

@@ -43,10 +43,13 @@ impl Int8Trunk {
     /// Loads the trunk of a weight file in int8.
     pub fn load(config: &ModelConfig, file: &WeightFile) -> Result<Self, ModelError> {
         let hidden = config.hidden_size;
-        let mut positions =
-            dequantised(&file.matrix("embeddings.position_embeddings.weight", hidden)?);
+        let mut positions = file
+            .matrix("embeddings.position_embeddings.weight", hidden)?
+            .dequantised();
         // Passages have one segment, so only the first row of the two is used.
-        let segment = dequantised(&file.matrix("embeddings.token_type_embeddings.weight", hidden)?);
+        let segment = file
+            .matrix("embeddings.token_type_embeddings.weight", hidden)?
+            .dequantised();
         for position in positions.chunks_exact_mut(hidden) {
             position
                 .iter_mut()
@@ -173,13 +176,4 @@ impl Int8Trunk {
         }
         self.norm.forward::<I>(states);
     }
-}
-
-fn dequantised(matrix: &MappedMatrix) -> Vec<f32> {
-    let rows = matrix
-        .codes()
-        .chunks_exact(matrix.columns)
-        .zip(&matrix.scales);
-    rows.flat_map(|(row, scale)| row.iter().map(move |code| f32::from(*code) * scale))
-        .collect()
 }

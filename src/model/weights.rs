@@ -4,19 +4,28 @@
 //! `weight[o, i] · scale[o]`; vectors (biases, LayerNorm) are F32. Files are memory-mapped: what a question does
 //! not touch is never read.
 
-use std::{collections::HashMap, fs::File, ops::Range, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs::File,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::Metadata};
 
 use super::ModelError;
 
 /// An open weight file.
 pub struct WeightFile {
-    path: std::path::PathBuf,
+    path: PathBuf,
     map: Arc<Mmap>,
+    header: Metadata,
+    /// First byte of the tensors.
+    data_start: usize,
 }
 
 /// An int8 matrix that stays in its file.
@@ -40,10 +49,17 @@ impl MappedMatrix {
     pub fn row(&self, row: usize) -> &[i8] {
         &self.codes()[row * self.columns..][..self.columns]
     }
+
+    /// The values that the codes stand for, `[rows, columns]`.
+    pub fn dequantised(&self) -> Vec<f32> {
+        let rows = self.codes().chunks_exact(self.columns).zip(&self.scales);
+        rows.flat_map(|(row, scale)| row.iter().map(move |&code| f32::from(code) * scale))
+            .collect()
+    }
 }
 
 impl WeightFile {
-    /// Maps the file; its header is checked when a tensor is asked for.
+    /// Maps the file and reads its header.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let read = |source| ModelError::Read {
             path: path.to_owned(),
@@ -52,24 +68,27 @@ impl WeightFile {
         let file = File::open(path).map_err(read)?;
         // SAFETY: weights are replaced by renaming a new file over them, never changed in place.
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+        let (header_bytes, header) =
+            SafeTensors::read_metadata(&map).map_err(|error| ModelError::corrupt(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             map: Arc::new(map),
+            header,
+            data_start: size_of::<u64>() + header_bytes,
         })
     }
 
     /// The int8 matrix `name` and its scales, with the length of rows that it must have.
     pub fn matrix(&self, name: &str, columns: usize) -> Result<MappedMatrix, ModelError> {
-        let tensors = self.tensors()?;
-        let view = self.tensor(&tensors, name, Dtype::I8)?;
-        let scales = f32s(self.tensor(&tensors, &scale_name(name), Dtype::F32)?.data());
-        if view.shape() != [scales.len(), columns] {
+        let (shape, codes) = self.tensor(name, Dtype::I8)?;
+        let (_, scales) = self.tensor(&scale_name(name), Dtype::F32)?;
+        let scales = f32s(&self.map[scales]);
+        if shape != [scales.len(), columns] {
             return Err(self.unexpected(name));
         }
-        let start = view.data().as_ptr() as usize - self.map.as_ptr() as usize;
         Ok(MappedMatrix {
             map: Arc::clone(&self.map),
-            codes: start..start + view.data().len(),
+            codes,
             scales,
             columns,
         })
@@ -77,8 +96,8 @@ impl WeightFile {
 
     /// The f32 tensor `name`, flat, with the number of values that it must have.
     pub fn values(&self, name: &str, count: usize) -> Result<Vec<f32>, ModelError> {
-        let tensors = self.tensors()?;
-        let values = f32s(self.tensor(&tensors, name, Dtype::F32)?.data());
+        let (_, bytes) = self.tensor(name, Dtype::F32)?;
+        let values = f32s(&self.map[bytes]);
         match values.len() == count {
             true => Ok(values),
             false => Err(self.unexpected(name)),
@@ -87,36 +106,29 @@ impl WeightFile {
 
     /// Every tensor in f32 under its name.
     pub fn dequantised(&self, device: &Device) -> Result<HashMap<String, Tensor>, ModelError> {
-        let stored = self.tensors()?;
         let mut tensors = HashMap::new();
-        for (name, view) in stored.iter() {
-            let shape = view.shape();
-            let values = match (view.dtype(), shape) {
-                (Dtype::F32, _) => f32s(view.data()),
-                (Dtype::I8, [_, columns]) => dequantise(&self.matrix(name, *columns)?),
+        for (name, info) in self.header.tensors() {
+            let values = match (info.dtype, info.shape.as_slice()) {
+                (Dtype::F32, shape) => self.values(&name, shape.iter().product())?,
+                (Dtype::I8, [_, columns]) => self.matrix(&name, *columns)?.dequantised(),
                 // Position ids and the like carry no weights.
                 _ => continue,
             };
-            tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, device)?);
+            let tensor = Tensor::from_vec(values, info.shape.as_slice(), device)?;
+            tensors.insert(name, tensor);
         }
         Ok(tensors)
     }
 
-    fn tensors(&self) -> Result<SafeTensors<'_>, ModelError> {
-        SafeTensors::deserialize(&self.map).map_err(|error| ModelError::corrupt(&self.path, error))
-    }
-
-    fn tensor<'a>(
-        &self,
-        tensors: &SafeTensors<'a>,
-        name: &str,
-        dtype: Dtype,
-    ) -> Result<safetensors::tensor::TensorView<'a>, ModelError> {
-        let view = tensors
-            .tensor(name)
-            .map_err(|error| ModelError::corrupt(&self.path, error))?;
-        match view.dtype() == dtype {
-            true => Ok(view),
+    /// Shape of a tensor and its bytes in the file.
+    fn tensor(&self, name: &str, dtype: Dtype) -> Result<(&[usize], Range<usize>), ModelError> {
+        let info = self
+            .header
+            .info(name)
+            .ok_or_else(|| ModelError::corrupt(&self.path, format!("it has no {name}")))?;
+        let (start, end) = info.data_offsets;
+        match info.dtype == dtype {
+            true => Ok((&info.shape, self.data_start + start..self.data_start + end)),
             false => Err(self.unexpected(name)),
         }
     }
@@ -149,13 +161,6 @@ pub fn quantise(values: &[f32], columns: usize) -> (Vec<i8>, Vec<f32>) {
         scales.push(scale);
     }
     (codes, scales)
-}
-
-fn dequantise(matrix: &MappedMatrix) -> Vec<f32> {
-    let rows = matrix.codes().chunks(matrix.columns.max(1));
-    rows.zip(&matrix.scales)
-        .flat_map(|(row, scale)| row.iter().map(move |&code| f32::from(code) * scale))
-        .collect()
 }
 
 fn f32s(bytes: &[u8]) -> Vec<f32> {

@@ -10,13 +10,17 @@ use super::int8_product::{Portable, Tile};
 
 /// A set of instructions; a value of the type proves that the processor has them.
 pub trait Isa: Copy + Send + Sync {
-    /// Rows of activations that a tile takes at most.
+    /// Rows of activations that a tile takes at most, not more than 6.
     const TILE_ROWS: usize;
     /// True when a·b + c is one instruction.
     const FUSED: bool;
 
-    /// Multiplies a tile into `out`; [`Tile`] says what and how.
-    fn multiply(self, tile: &Tile, out: &mut [i32]);
+    /// Multiplies a tile of `ROWS` rows into `out`; [`Tile`] says what and how.
+    ///
+    /// # Safety
+    ///
+    /// What the tile names must lie inside its slices and `out`, which `Tile::multiply` checks.
+    unsafe fn multiply_rows<const ROWS: usize>(self, tile: &Tile, out: &mut [i32]);
 
     /// Σ a·b of codes within ±127; lengths are equal and a multiple of 64.
     fn dot(self, a: &[i8], b: &[i8]) -> i32;

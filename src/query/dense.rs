@@ -6,7 +6,10 @@ use rayon::prelude::*;
 
 use crate::{
     model::weights::quantise,
-    ops::simd::{Instructions, Isa, Kernel},
+    ops::{
+        int8_product::dot,
+        simd::{Instructions, Isa, Kernel},
+    },
     store::Snapshot,
 };
 
@@ -32,10 +35,8 @@ impl QueryVector {
         let document = snapshot.document_of(passage);
         let (segment, first) = snapshot.segment_of(document);
         let local = first + passage - snapshot.passages_of(document).start;
-        let (codes, scales) = segment.vectors(local..local + 1);
-        let mut nearest = Nearest::new(1);
-        nearest.scan(self, codes, scales, passage);
-        nearest.found.first().map_or(0.0, |&(_, cosine)| cosine)
+        let (codes, scale) = segment.vector(local);
+        dot(codes, &self.codes) as f32 * scale * self.scale
     }
 }
 

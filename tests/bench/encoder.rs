@@ -19,7 +19,9 @@ use shas::{
     corpus,
     model::{Encoder, PassageInput, Precision, config::MAX_PASSAGE_TOKENS},
     ops::{
-        int8_product::{Activations, PackedMatrix, SIGNED_ZERO_POINT, product},
+        int8_product::{
+            Activations, PANEL_COLUMNS, PackedMatrix, SIGNED_ZERO_POINT, TILE_PANELS, product,
+        },
         simd::{Instructions, Isa, Kernel},
     },
     text::{LayoutOptions, layout},
@@ -182,9 +184,15 @@ impl Kernel for Product<'_> {
             n_rows,
             zero_point: SIGNED_ZERO_POINT,
         };
-        self.out.resize(n_rows * 64, 0);
-        for first in (0..self.weights.columns() / 16).step_by(4) {
-            product(isa, activations, self.weights, first..first + 4, self.out);
+        self.out.resize(n_rows * TILE_PANELS * PANEL_COLUMNS, 0);
+        for first in (0..self.weights.columns() / PANEL_COLUMNS).step_by(TILE_PANELS) {
+            product(
+                isa,
+                activations,
+                self.weights,
+                first..first + TILE_PANELS,
+                self.out,
+            );
         }
     }
 }

@@ -149,7 +149,7 @@ fn attend_granules() -> Result<()> {
         let rows = codes
             .par_chunks(704 * KEY_BYTES)
             .zip(scales.par_chunks(704));
-        rows.take(rows_of(share)).for_each(|(codes, scales)| {
+        rows.take(400 / share).for_each(|(codes, scales)| {
             let mut best = [0.0; TOKENS];
             attend(&query, codes, scales, &mut best);
             std::hint::black_box(best);
@@ -162,10 +162,6 @@ fn attend_granules() -> Result<()> {
         // The definition is slow, so it takes a sixteenth.
         &mut || Ok(16.0 * seconds(|| run(attend_slow, 16))?),
     )
-}
-
-fn rows_of(share: usize) -> usize {
-    400 / share
 }
 
 /// Whole questions, from the words to the cited answer.

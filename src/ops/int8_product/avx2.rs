@@ -34,20 +34,10 @@ impl Isa for AvxVnni {
     const FUSED: bool = true;
 
     #[inline(always)]
-    fn multiply(self, tile: &Tile, out: &mut [i32]) {
-        tile.check(Self::TILE_ROWS, out);
-        // SAFETY: a value of this type exists only where the processor has the features, and the check above
-        // keeps every access of the kernel inside its slice.
-        unsafe {
-            match tile.n_rows {
-                1 => multiply_vnni::<1>(tile, out),
-                2 => multiply_vnni::<2>(tile, out),
-                3 => multiply_vnni::<3>(tile, out),
-                4 => multiply_vnni::<4>(tile, out),
-                5 => multiply_vnni::<5>(tile, out),
-                _ => multiply_vnni::<6>(tile, out),
-            }
-        }
+    unsafe fn multiply_rows<const ROWS: usize>(self, tile: &Tile, out: &mut [i32]) {
+        // SAFETY: a value of this type exists only where the processor has the features; the caller has checked
+        // the tile.
+        unsafe { multiply_vnni::<ROWS>(tile, out) }
     }
 
     #[inline(always)]
@@ -62,17 +52,10 @@ impl Isa for Avx2 {
     const FUSED: bool = true;
 
     #[inline(always)]
-    fn multiply(self, tile: &Tile, out: &mut [i32]) {
-        tile.check(Self::TILE_ROWS, out);
-        // SAFETY: as for AVX-VNNI.
-        unsafe {
-            match tile.n_rows {
-                1 => multiply_avx2::<1>(tile, out),
-                2 => multiply_avx2::<2>(tile, out),
-                3 => multiply_avx2::<3>(tile, out),
-                _ => multiply_avx2::<4>(tile, out),
-            }
-        }
+    unsafe fn multiply_rows<const ROWS: usize>(self, tile: &Tile, out: &mut [i32]) {
+        // SAFETY: a value of this type exists only where the processor has the features; the caller has checked
+        // the tile.
+        unsafe { multiply_avx2::<ROWS>(tile, out) }
     }
 
     #[inline(always)]
@@ -87,7 +70,7 @@ unsafe fn multiply_vnni<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
     let depth_lines = tile.depth_lines();
     for panel in 0..tile.n_panels {
         let zero_point = _mm256_set1_epi32(-tile.zero_point);
-        // SAFETY: `Tile::check` holds for `tile` and `out`.
+        // SAFETY: the caller has checked the tile.
         unsafe {
             let start = starts(tile, panel, zero_point);
             let mut sums = [start; ROWS];
@@ -114,7 +97,7 @@ unsafe fn multiply_avx2<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
     );
     for panel in 0..tile.n_panels {
         let zero_point = _mm256_set1_epi32(SIGNED_ZERO_POINT - tile.zero_point);
-        // SAFETY: `Tile::check` holds for `tile` and `out`.
+        // SAFETY: the caller has checked the tile.
         unsafe {
             let start = starts(tile, panel, zero_point);
             let mut sums = [start; ROWS];
@@ -163,7 +146,7 @@ fn dot(a: &[i8], b: &[i8]) -> i32 {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn starts(tile: &Tile, panel: usize, zero_point: __m256i) -> [__m256i; 2] {
-    // SAFETY: `Tile::check` holds.
+    // SAFETY: the caller has checked the tile.
     let load = |half: usize| unsafe {
         let at = tile
             .column_sums
@@ -178,7 +161,7 @@ unsafe fn starts(tile: &Tile, panel: usize, zero_point: __m256i) -> [__m256i; 2]
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn halves(tile: &Tile, line: usize) -> [__m256i; 2] {
-    // SAFETY: `Tile::check` holds, and lines are aligned.
+    // SAFETY: the caller has checked the tile, and lines are aligned.
     unsafe {
         let at: *const Line = tile.lines.as_ptr().add(line);
         let at: *const __m256i = at.cast();
@@ -190,7 +173,7 @@ unsafe fn halves(tile: &Tile, line: usize) -> [__m256i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn codes(tile: &Tile, row: usize, line: usize) -> __m256i {
-    // SAFETY: `Tile::check` holds.
+    // SAFETY: the caller has checked the tile.
     unsafe {
         let at = tile
             .rows
@@ -205,7 +188,7 @@ unsafe fn codes(tile: &Tile, row: usize, line: usize) -> __m256i {
 unsafe fn store(tile: &Tile, panel: usize, sums: &[[__m256i; 2]], out: &mut [i32]) {
     for (row, sums) in sums.iter().enumerate() {
         let at = row * tile.out_stride + panel * PANEL_COLUMNS;
-        // SAFETY: `Tile::check` holds.
+        // SAFETY: the caller has checked the tile.
         unsafe {
             let at: *mut __m256i = out.as_mut_ptr().add(at).cast();
             _mm256_storeu_si256(at, sums[0]);

@@ -22,18 +22,15 @@ impl Isa for Avx512Vnni {
     const FUSED: bool = true;
 
     #[inline(always)]
-    fn multiply(self, tile: &Tile, out: &mut [i32]) {
-        tile.check(Self::TILE_ROWS, out);
-        // SAFETY: a value of this type exists only where the processor has the features, and the check above
-        // keeps every access of the kernel inside its slice.
+    unsafe fn multiply_rows<const ROWS: usize>(self, tile: &Tile, out: &mut [i32]) {
+        // SAFETY: a value of this type exists only where the processor has the features; the caller has checked
+        // the tile.
         unsafe {
-            match tile.n_rows {
-                1 => multiply_rows::<1>(tile, out),
-                2 => multiply_rows::<2>(tile, out),
-                3 => multiply_rows::<3>(tile, out),
-                4 => multiply_rows::<4>(tile, out),
-                5 => multiply_rows::<5>(tile, out),
-                _ => multiply_rows::<6>(tile, out),
+            match tile.n_panels {
+                1 => multiply_tile::<ROWS, 1>(tile, out),
+                2 => multiply_tile::<ROWS, 2>(tile, out),
+                3 => multiply_tile::<ROWS, 3>(tile, out),
+                _ => multiply_tile::<ROWS, 4>(tile, out),
             }
         }
     }
@@ -66,25 +63,11 @@ fn dot(a: &[i8], b: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn multiply_rows<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
-    // SAFETY: as for the caller.
-    unsafe {
-        match tile.n_panels {
-            1 => multiply_tile::<ROWS, 1>(tile, out),
-            2 => multiply_tile::<ROWS, 2>(tile, out),
-            3 => multiply_tile::<ROWS, 3>(tile, out),
-            _ => multiply_tile::<ROWS, 4>(tile, out),
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn multiply_tile<const ROWS: usize, const PANELS: usize>(tile: &Tile, out: &mut [i32]) {
     let depth_lines = tile.depth_lines();
     let (rows, lines) = (tile.rows.as_ptr(), tile.lines.as_ptr());
     let mut sums = [[_mm512_setzero_si512(); PANELS]; ROWS];
-    // SAFETY: `Tile::check` holds for `tile` and `out`.
+    // SAFETY: the caller has checked the tile.
     unsafe {
         // Activations are unsigned here, so their zero point is taken off at the start.
         let zero_point = _mm512_set1_epi32(-tile.zero_point);

@@ -26,7 +26,7 @@ pub use avx512::Avx512Vnni;
 pub use neon::NeonDot;
 pub use portable::Portable;
 
-use super::simd::Isa;
+use super::simd::{Instructions, Isa, Kernel};
 
 /// Columns of a panel.
 pub const PANEL_COLUMNS: usize = 16;
@@ -119,17 +119,27 @@ impl Tile<'_> {
         self.lines.len() / self.n_panels
     }
 
-    /// Panics unless all that the tile names lies within its slices; the kernels rely on it.
+    /// Multiplies the tile into `out`; panics unless all that it names lies within its slices.
     #[inline(always)]
-    fn check(&self, max_rows: usize, out: &[i32]) {
-        assert!(
-            (1..=max_rows).contains(&self.n_rows) && (1..=TILE_PANELS).contains(&self.n_panels)
-        );
+    fn multiply<I: Isa>(&self, isa: I, out: &mut [i32]) {
+        assert!((1..=I::TILE_ROWS).contains(&self.n_rows));
+        assert!((1..=TILE_PANELS).contains(&self.n_panels));
         assert!(self.lines.len().is_multiple_of(self.n_panels));
         let last = self.n_rows - 1;
         assert!(self.rows.len() >= last * self.row_stride + self.depth_lines() * LINE_DEPTHS);
         assert!(self.column_sums.len() >= self.n_panels * PANEL_COLUMNS);
         assert!(out.len() >= last * self.out_stride + self.n_panels * PANEL_COLUMNS);
+        // SAFETY: the lines above check it.
+        unsafe {
+            match self.n_rows {
+                1 => isa.multiply_rows::<1>(self, out),
+                2 => isa.multiply_rows::<2>(self, out),
+                3 => isa.multiply_rows::<3>(self, out),
+                4 => isa.multiply_rows::<4>(self, out),
+                5 => isa.multiply_rows::<5>(self, out),
+                _ => isa.multiply_rows::<6>(self, out),
+            }
+        }
     }
 }
 
@@ -142,8 +152,7 @@ pub struct Activations<'a> {
     pub zero_point: i32,
 }
 
-/// Columns `first_panel * PANEL_COLUMNS..` of the product, `n_panels` of them at most, into `out`,
-/// `[n_rows, out_stride]`.
+/// The columns of some panels (of those that there are) of the product, into `out`, `[n_rows, columns]`.
 #[inline(always)]
 pub fn product<I: Isa>(
     isa: I,
@@ -182,11 +191,25 @@ pub fn product_of_lines<I: Isa>(
                 zero_point: activations.zero_point,
                 out_stride,
             };
-            isa.multiply(
-                &tile,
-                &mut out[first_row * out_stride + first_panel * PANEL_COLUMNS..],
-            );
+            let at = first_row * out_stride + first_panel * PANEL_COLUMNS;
+            tile.multiply(isa, &mut out[at..]);
         }
+    }
+}
+
+/// Σ a·b of codes within ±127; lengths are equal and a multiple of 64.
+pub fn dot(a: &[i8], b: &[i8]) -> i32 {
+    Instructions::best().run(Dot(a, b))
+}
+
+struct Dot<'a>(&'a [i8], &'a [i8]);
+
+impl Kernel for Dot<'_> {
+    type Output = i32;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> i32 {
+        isa.dot(self.0, self.1)
     }
 }
 
@@ -210,7 +233,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ops::simd::{Instructions, Kernel};
 
     struct Whole<'a>(Activations<'a>, &'a PackedMatrix);
 
@@ -224,17 +246,6 @@ mod tests {
             let panels = 0..weights.columns() / PANEL_COLUMNS;
             product(isa, activations, weights, panels, &mut out);
             out
-        }
-    }
-
-    struct Dot<'a>(&'a [i8], &'a [i8]);
-
-    impl Kernel for Dot<'_> {
-        type Output = i32;
-
-        #[inline(always)]
-        fn run<I: Isa>(self, isa: I) -> i32 {
-            isa.dot(self.0, self.1)
         }
     }
 

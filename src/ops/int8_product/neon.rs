@@ -25,20 +25,10 @@ impl Isa for NeonDot {
     const FUSED: bool = true;
 
     #[inline(always)]
-    fn multiply(self, tile: &Tile, out: &mut [i32]) {
-        tile.check(Self::TILE_ROWS, out);
-        // SAFETY: a value of this type exists only where the processor has the features, and the check above
-        // keeps every access of the kernel inside its slice.
-        unsafe {
-            match tile.n_rows {
-                1 => multiply_rows::<1>(tile, out),
-                2 => multiply_rows::<2>(tile, out),
-                3 => multiply_rows::<3>(tile, out),
-                4 => multiply_rows::<4>(tile, out),
-                5 => multiply_rows::<5>(tile, out),
-                _ => multiply_rows::<6>(tile, out),
-            }
-        }
+    unsafe fn multiply_rows<const ROWS: usize>(self, tile: &Tile, out: &mut [i32]) {
+        // SAFETY: a value of this type exists only where the processor has the features; the caller has checked
+        // the tile.
+        unsafe { multiply_tile::<ROWS>(tile, out) }
     }
 
     #[inline(always)]
@@ -60,12 +50,12 @@ fn dot_row(a: &[i8], b: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn multiply_rows<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
+unsafe fn multiply_tile<const ROWS: usize>(tile: &Tile, out: &mut [i32]) {
     let depth_lines = tile.depth_lines();
     // The instruction takes signed activations, so part of the zero point is taken off with every code.
     let zero_point = SIGNED_ZERO_POINT - tile.zero_point;
     for panel in 0..tile.n_panels {
-        // SAFETY: `Tile::check` holds for `tile` and `out`.
+        // SAFETY: the caller has checked the tile.
         unsafe {
             let signed = vdupq_n_s8(SIGNED_ZERO_POINT as i8);
             let column_sums = tile.column_sums.as_ptr().add(panel * PANEL_COLUMNS);

@@ -11,10 +11,9 @@ impl Isa for Portable {
     const TILE_ROWS: usize = 4;
     const FUSED: bool = false;
 
-    fn multiply(self, tile: &Tile, out: &mut [i32]) {
-        tile.check(Self::TILE_ROWS, out);
+    unsafe fn multiply_rows<const ROWS: usize>(self, tile: &Tile, out: &mut [i32]) {
         let depth_lines = tile.depth_lines();
-        for row in 0..tile.n_rows {
+        for row in 0..ROWS {
             let codes = &tile.rows[row * tile.row_stride..][..depth_lines * LINE_DEPTHS];
             let out = &mut out[row * tile.out_stride..];
             let panels = tile.lines.chunks_exact(depth_lines);
