@@ -277,11 +277,9 @@ fn write_segment(encoded: Vec<Encoded>, store: &mut StoreWriter) -> Result<(), I
     let mut builder = SegmentBuilder::default();
     let mut documents: Vec<DocumentRecord> = Vec::new();
     for encoded in &encoded {
-        let first = builder.len() as u32;
-        for (passage, encoding) in encoded.layout.passages.iter().zip(&encoded.encodings) {
-            builder.push(passage.span.clone(), encoding);
-        }
-        documents.push(records::record(encoded, first));
+        let spans = encoded.layout.passages.iter().map(|own| own.span.clone());
+        let row = builder.push(spans.zip(&encoded.encodings));
+        documents.push(records::record(encoded, row));
         store.text.remove(encoded.pending.id);
         records::add_text(encoded, store)?;
     }

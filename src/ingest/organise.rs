@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{IngestError, mentions};
 use crate::{
     corpus::{Document, LinkResolver},
+    ops::similarity::normalise,
     store::{DocumentRecord, Snapshot, StoreWriter},
     tree::{self, Tree},
 };
@@ -90,15 +91,12 @@ pub(super) fn build_tree(documents: &[Document], snapshot: &Snapshot) -> Tree {
 
 /// The unit-length mean of a document's passage vectors.
 fn document_vector(snapshot: &Snapshot, document: usize) -> Vec<f32> {
-    let (segment, first) = snapshot.segment_of(document);
-    let mut sum: Vec<f32> = Vec::new();
-    for passage in first..first + snapshot.passages_of(document).len() {
-        let (vector, scale) = segment.vector(passage);
-        sum.resize(vector.len(), 0.0);
-        sum.iter_mut()
-            .zip(vector)
-            .for_each(|(sum, value)| *sum += f32::from(*value) * scale);
+    let (segment, row) = snapshot.segment_of(document);
+    if row.n_passages == 0 {
+        return Vec::new();
     }
-    crate::model::granule::normalise(&mut sum);
-    sum
+    let (codes, scale) = segment.mean(&row);
+    let mut vector: Vec<f32> = codes.iter().map(|&code| f32::from(code) * scale).collect();
+    normalise(&mut vector);
+    vector
 }

@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// The record of a document whose first passage has this number in its segment.
-pub(super) fn record(encoded: &Encoded, first_passage: u32) -> DocumentRecord {
+/// The record of a document that has this number in its segment.
+pub(super) fn record(encoded: &Encoded, row: u32) -> DocumentRecord {
     let Encoded {
         pending, layout, ..
     } = encoded;
@@ -32,7 +32,7 @@ pub(super) fn record(encoded: &Encoded, first_passage: u32) -> DocumentRecord {
         tags: document.tags.clone(),
         hash: *hash,
         segment: 0,
-        first_passage,
+        row,
         n_passages: passages.len() as u32,
         sections: sections.collect(),
         passage_sections: passages

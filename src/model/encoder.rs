@@ -9,7 +9,7 @@ use super::{
     ModelError,
     config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
-    granule::{GranuleHead, normalise},
+    granule::GranuleHead,
     int8_trunk::Int8Trunk,
     packed::PackedBatch,
     trunk::Trunk,
@@ -19,6 +19,7 @@ use crate::{
     ops::{
         granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
         simd::Instructions,
+        similarity::normalise,
     },
     text::Tokenizer,
 };

@@ -8,6 +8,7 @@ use super::{
 use crate::ops::{
     granule_keys::{GranuleKeys, KEY_DIMENSIONS},
     simd::{Instructions, Isa, Kernel},
+    similarity::normalise,
 };
 
 /// Tokens of a granule.
@@ -93,14 +94,5 @@ impl Finish for Keys<'_> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, token: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
         self.0[token * KEY_DIMENSIONS + column..][..GROUP_COLUMNS].copy_from_slice(outputs);
-    }
-}
-
-/// Scales a vector to length 1; the zero vector stays as it is.
-#[inline(always)]
-pub fn normalise(vector: &mut [f32]) {
-    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
     }
 }

@@ -15,6 +15,14 @@ pub fn product(a: &[f32], b: &[f32]) -> f32 {
     Instructions::best().run(Product { a, b })
 }
 
+/// Scales a vector to length 1; the zero vector stays as it is.
+pub fn normalise(vector: &mut [f32]) {
+    let length = product(vector, vector).sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
 struct Product<'a> {
     a: &'a [f32],
     b: &'a [f32],

@@ -4,7 +4,7 @@
 //! attend to the candidates' granules, their neighbours' and their document's → z-scores are added → the
 //! attention follows links → the attention is summed up at every level.
 
-mod dense;
+pub mod dense;
 mod fusion;
 mod granules;
 mod levels;

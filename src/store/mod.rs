@@ -19,13 +19,13 @@ pub mod writer;
 use std::path::{Path, PathBuf};
 
 pub use records::{DocumentRecord, FileState, FileStatus, SectionRecord};
-pub use segment::{PassageRow, Segment, SegmentBuilder};
+pub use segment::{DocumentRow, PassageRow, Segment, SegmentBuilder};
 pub use snapshot::{Snapshot, SnapshotBody};
 pub use text_index::{TextHit, TextReader, TextUnit, TextWriter};
 pub use writer::StoreWriter;
 
 /// Changes whenever a stored format does.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Why an index could not be used.
 #[derive(Debug, thiserror::Error)]

@@ -13,9 +13,9 @@ pub struct DocumentRecord {
     pub tags: Vec<String>,
     /// blake3 of the text.
     pub hash: [u8; 32],
-    /// Where its passages lie.
+    /// Where its passages lie: a segment, and the document's number there.
     pub segment: u32,
-    pub first_passage: u32,
+    pub row: u32,
     pub n_passages: u32,
     pub sections: Vec<SectionRecord>,
     /// Section of each passage.

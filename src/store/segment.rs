@@ -1,17 +1,20 @@
-//! Segment files: vectors and granule keys of many passages, immutable and memory-mapped.
+//! Segment files: what the encoder made of many documents, immutable and memory-mapped.
 //!
-//! All little-endian, in this order:
+//! All little-endian, every part padded to 4 bytes:
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `SHASSEG1` |
-//! | 4 + 4 + 4 + 4 | passages P, granules G, dimensions D, zero |
-//! | 4 P | f32 scale of each vector |
+//! | 8 | `SHASSEG2` |
+//! | 6 × 4 | counts: dimensions D, documents N, documents of several passages M, passages P, granules G, nodes K |
+//! | 24 N | [`DocumentRow`] |
 //! | 16 P | [`PassageRow`] |
-//! | 2 G, padded to 4 | f16 scale of each granule key |
-//! | D P | int8 vectors |
-//! | 64 G | granule keys, 4 bits a dimension |
+//! | 4 (P + M) | f32 scales of the vectors |
+//! | D (P + M) | int8 vectors: of the passages, then the means of documents of several passages |
+//! | 2 (G + K) | f16 scales of the keys |
+//! | 64 (G + K) | keys, 4 bits a dimension: of the granules, then of the nodes of 16 granules of long documents |
 //! | 4 | crc32 of everything before |
+
+mod builder;
 
 use std::{fs::File, ops::Range, path::Path};
 
@@ -19,11 +22,37 @@ use bytemuck::{Pod, Zeroable};
 use half::f16;
 use memmap2::Mmap;
 
-use super::{StoreError, write_atomically};
-use crate::{model::PassageEncoding, ops::granule_keys::KEY_BYTES};
+use super::StoreError;
+use crate::ops::granule_keys::KEY_BYTES;
 
-const MAGIC: &[u8; 8] = b"SHASSEG1";
-const HEADER_BYTES: usize = 24;
+pub use builder::SegmentBuilder;
+
+const MAGIC: &[u8; 8] = b"SHASSEG2";
+const HEADER_BYTES: usize = 32;
+
+/// Where a document lies in its segment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct DocumentRow {
+    /// First passage in the segment.
+    pub first_passage: u32,
+    pub n_passages: u32,
+    /// Number of its mean among the means; one of a single passage has none and shares that passage's vector.
+    mean: u32,
+    /// First node among the nodes.
+    first_node: u32,
+    n_nodes: u32,
+    /// Standard deviation of its passages' vectors about their mean, a dimension.
+    pub spread: f32,
+}
+
+impl DocumentRow {
+    /// Passages in the segment.
+    pub fn passages(&self) -> Range<usize> {
+        let first = self.first_passage as usize;
+        first..first + self.n_passages as usize
+    }
+}
 
 /// Where a passage lies in its document and in its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -52,78 +81,10 @@ impl PassageRow {
     }
 }
 
-/// Collects passages for a segment file.
-#[derive(Default)]
-pub struct SegmentBuilder {
-    rows: Vec<PassageRow>,
-    vector_scales: Vec<f32>,
-    vectors: Vec<i8>,
-    key_scales: Vec<f16>,
-    keys: Vec<u8>,
-}
-
-impl SegmentBuilder {
-    /// Adds one passage and returns its number in the segment.
-    pub fn push(&mut self, span: Range<usize>, encoding: &PassageEncoding) -> u32 {
-        let largest = encoding
-            .vector
-            .iter()
-            .fold(0f32, |largest, value| largest.max(value.abs()));
-        let scale = largest / 127.0;
-        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        self.vectors.extend(
-            encoding
-                .vector
-                .iter()
-                .map(|value| (value * inverse).round() as i8),
-        );
-        self.vector_scales.push(scale);
-        self.rows.push(PassageRow {
-            start: span.start as u32,
-            end: span.end as u32,
-            first_granule: self.key_scales.len() as u32,
-            n_granules: encoding.keys.len() as u16,
-            n_prefix_granules: encoding.n_prefix_granules as u16,
-        });
-        self.key_scales.extend_from_slice(&encoding.keys.scales);
-        self.keys.extend_from_slice(&encoding.keys.codes);
-        self.rows.len() as u32 - 1
-    }
-
-    /// Number of passages.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// True when there is no passage.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Writes the file whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), StoreError> {
-        let dimensions = self.vectors.len() / self.rows.len().max(1);
-        let mut bytes = MAGIC.to_vec();
-        for count in [self.rows.len(), self.key_scales.len(), dimensions, 0] {
-            bytes.extend((count as u32).to_le_bytes());
-        }
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.vector_scales));
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.rows));
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.key_scales));
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.vectors));
-        bytes.extend_from_slice(&self.keys);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        write_atomically(path, &bytes)
-    }
-}
-
 /// An open segment file.
 pub struct Segment {
     map: Mmap,
-    n_passages: usize,
-    n_granules: usize,
-    dimensions: usize,
+    counts: Counts,
 }
 
 impl Segment {
@@ -132,23 +93,14 @@ impl Segment {
         let file = File::open(path).map_err(|source| StoreError::io(path, source))?;
         // SAFETY: segment files are written once and never changed while an index exists.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| StoreError::io(path, source))?;
-        if map.len() < HEADER_BYTES || &map[..8] != MAGIC {
+        if map.len() < HEADER_BYTES || &map[..MAGIC.len()] != MAGIC {
             return Err(StoreError::damaged(path, "not a segment file"));
         }
-        let count = |at: usize| {
-            u32::from_le_bytes([map[at], map[at + 1], map[at + 2], map[at + 3]]) as usize
-        };
-        let (n_passages, n_granules, dimensions) = (count(8), count(12), count(16));
-        let segment = Self {
-            map,
-            n_passages,
-            n_granules,
-            dimensions,
-        };
-        if segment.map.len() != segment.keys_start() + n_granules * KEY_BYTES + 4 {
+        let counts: Counts = bytemuck::pod_read_unaligned(&map[MAGIC.len()..HEADER_BYTES]);
+        if map.len() != counts.part(Part::Checksum).start + 4 {
             return Err(StoreError::damaged(path, "wrong length"));
         }
-        Ok(segment)
+        Ok(Self { map, counts })
     }
 
     /// True when the checksum holds.
@@ -159,26 +111,33 @@ impl Segment {
 
     /// Number of passages.
     pub fn n_passages(&self) -> usize {
-        self.n_passages
+        self.counts.passages as usize
     }
 
     /// Number of granules.
     pub fn n_granules(&self) -> usize {
-        self.n_granules
+        self.counts.granules as usize
     }
 
-    /// All rows, `[n_passages]`.
+    /// Rows of all documents.
+    pub fn documents(&self) -> &[DocumentRow] {
+        bytemuck::cast_slice(self.part(Part::Documents))
+    }
+
+    /// Rows of all passages, `[n_passages]`.
     pub fn rows(&self) -> &[PassageRow] {
-        let start = HEADER_BYTES + 4 * self.n_passages;
-        bytemuck::cast_slice(&self.map[start..start + 16 * self.n_passages])
+        bytemuck::cast_slice(self.part(Part::Passages))
     }
 
     /// Int8 vectors `[n, dimensions]` and scales `[n]` of passages.
     pub fn vectors(&self, passages: Range<usize>) -> (&[i8], &[f32]) {
-        let start = self.vectors_start() + passages.start * self.dimensions;
-        let bytes = passages.len() * self.dimensions;
-        let codes = bytemuck::cast_slice(&self.map[start..start + bytes]);
-        (codes, &self.vector_scales()[passages])
+        let dimensions = self.counts.dimensions as usize;
+        let codes: &[i8] = bytemuck::cast_slice(self.part(Part::Vectors));
+        let scales: &[f32] = bytemuck::cast_slice(self.part(Part::VectorScales));
+        (
+            &codes[passages.start * dimensions..passages.end * dimensions],
+            &scales[passages],
+        )
     }
 
     /// The int8 vector of a passage, `[dimensions]`, and its scale.
@@ -187,68 +146,139 @@ impl Segment {
         (codes, scales[0])
     }
 
+    /// The mean of a document's vectors, not of unit length, as [`Segment::vector`]; a document has a passage.
+    pub fn mean(&self, document: &DocumentRow) -> (&[i8], f32) {
+        match document.n_passages {
+            1 => self.vector(document.first_passage as usize),
+            _ => self.vector(self.n_passages() + document.mean as usize),
+        }
+    }
+
     /// Keys `[n, KEY_BYTES]` and scales `[n]` of granules.
     pub fn keys(&self, granules: Range<usize>) -> (&[u8], &[f16]) {
-        let start = HEADER_BYTES + 20 * self.n_passages;
-        let scales: &[f16] = bytemuck::cast_slice(&self.map[start..start + 2 * self.n_granules]);
-        let keys = self.keys_start();
+        let scales: &[f16] = bytemuck::cast_slice(self.part(Part::KeyScales));
+        let codes = self.part(Part::Keys);
         (
-            &self.map[keys + granules.start * KEY_BYTES..keys + granules.end * KEY_BYTES],
+            &codes[granules.start * KEY_BYTES..granules.end * KEY_BYTES],
             &scales[granules],
         )
     }
 
-    fn vector_scales(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.map[HEADER_BYTES..HEADER_BYTES + 4 * self.n_passages])
+    /// Keys and scales of a document's nodes, as [`Segment::keys`]; none where it is short.
+    pub fn nodes(&self, document: &DocumentRow) -> (&[u8], &[f16]) {
+        let first = self.n_granules() + document.first_node as usize;
+        self.keys(first..first + document.n_nodes as usize)
     }
 
-    fn vectors_start(&self) -> usize {
-        HEADER_BYTES + 20 * self.n_passages + (2 * self.n_granules).next_multiple_of(4)
+    fn part(&self, part: Part) -> &[u8] {
+        &self.map[self.counts.part(part)]
     }
+}
 
-    fn keys_start(&self) -> usize {
-        self.vectors_start() + self.n_passages * self.dimensions
+/// The counts of the header.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Counts {
+    dimensions: u32,
+    documents: u32,
+    means: u32,
+    passages: u32,
+    granules: u32,
+    nodes: u32,
+}
+
+/// What follows the header, in this order.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Documents,
+    Passages,
+    VectorScales,
+    Vectors,
+    KeyScales,
+    Keys,
+    Checksum,
+}
+
+impl Counts {
+    /// Bytes of a part in the file, without its padding.
+    fn part(&self, part: Part) -> Range<usize> {
+        let vectors = self.passages as usize + self.means as usize;
+        let keys = self.granules as usize + self.nodes as usize;
+        let lengths = [
+            size_of::<DocumentRow>() * self.documents as usize,
+            size_of::<PassageRow>() * self.passages as usize,
+            size_of::<f32>() * vectors,
+            self.dimensions as usize * vectors,
+            size_of::<f16>() * keys,
+            KEY_BYTES * keys,
+            size_of::<u32>(),
+        ];
+        let before = lengths[..part as usize].iter();
+        let start = HEADER_BYTES
+            + before
+                .map(|length| length.next_multiple_of(4))
+                .sum::<usize>();
+        start..start + lengths[part as usize]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS};
+    use crate::{
+        model::PassageEncoding,
+        ops::granule_keys::{GranuleKeys, KEY_DIMENSIONS},
+    };
 
     #[test]
     fn a_segment_gives_back_what_was_put_in() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("1.seg");
+        let encodings: Vec<PassageEncoding> = (0..3usize)
+            .map(|passage| {
+                let mut keys = GranuleKeys::default();
+                // The last passage makes its document a long one.
+                for granule in 0..=passage * 1_001 {
+                    keys.push(&[granule as f32 + 0.5; KEY_DIMENSIONS]);
+                }
+                let mut vector = [0.0; 8];
+                vector[passage] = 1.0;
+                PassageEncoding {
+                    vector: vector.to_vec(),
+                    keys,
+                    n_prefix_granules: passage,
+                }
+            })
+            .collect();
         let mut builder = SegmentBuilder::default();
-        for passage in 0..3usize {
-            let mut keys = GranuleKeys::default();
-            for granule in 0..=passage {
-                keys.push(&[granule as f32 + 0.5; KEY_DIMENSIONS]);
-            }
-            let vector = (0..8)
-                .map(|at| (at as f32 - passage as f32) / 8.0)
-                .collect();
-            let encoding = PassageEncoding {
-                vector,
-                keys,
-                n_prefix_granules: passage,
-            };
-            builder.push(passage * 10..passage * 10 + 5, &encoding);
-        }
+        let span = |passage: usize| passage * 10..passage * 10 + 5;
+        assert_eq!(builder.push([(span(0), &encodings[0])]), 0);
+        assert_eq!(builder.push([]), 1);
+        let last = [1, 2].map(|passage| (span(passage), &encodings[passage]));
+        assert_eq!(builder.push(last), 2);
         builder.write(&path)?;
         let segment = Segment::open(&path)?;
         assert!(segment.verify());
-        assert_eq!((segment.n_passages(), segment.n_granules()), (3, 6));
+        assert_eq!((segment.n_passages(), segment.n_granules()), (3, 3_006));
         let row = segment.rows()[2];
         assert_eq!(
             (row.span(), row.granules(), row.n_prefix_granules),
-            (20..25, 3..6, 2)
+            (20..25, 1_003..3_006, 2)
         );
-        let (vector, scale) = segment.vector(1);
-        assert!((f32::from(vector[7]) * scale - 0.75).abs() < 0.01);
         let (keys, scales) = segment.keys(row.granules());
-        assert_eq!((keys.len(), scales.len()), (3 * KEY_BYTES, 3));
+        assert_eq!((keys.len(), scales.len()), (2_003 * KEY_BYTES, 2_003));
+        let [one, none, several] = *segment.documents() else {
+            panic!("three documents");
+        };
+        assert_eq!(segment.mean(&one), segment.vector(0));
+        assert!(none.passages().is_empty() && segment.nodes(&none).1.is_empty());
+        let (mean, scale) = segment.mean(&several);
+        let mean: Vec<f32> = mean.iter().map(|&code| f32::from(code) * scale).collect();
+        assert_eq!(mean, [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!((one.spread, several.spread), (0.0, 0.25));
+        // Each passage has its own nodes: 1,002 granules make 63, 2,003 make 126.
+        assert!(segment.nodes(&one).1.is_empty());
+        assert_eq!(segment.nodes(&several).1.len(), 63 + 126);
         let mut bytes = std::fs::read(&path)?;
         bytes[40] ^= 1;
         std::fs::write(&path, &bytes)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     FORMAT_VERSION, StoreError,
     records::{DocumentRecord, FileStatus},
-    segment::{PassageRow, Segment},
+    segment::{DocumentRow, PassageRow, Segment},
     text_index::TextReader,
     write_atomically,
 };
@@ -84,21 +84,22 @@ impl Snapshot {
         self.first_passages[document] as usize..self.first_passages[document + 1] as usize
     }
 
-    /// The segment that holds a document's passages, and the number of its first one there.
-    pub fn segment_of(&self, document: usize) -> (&Segment, usize) {
+    /// The segment that holds a document's passages, and its row there.
+    pub fn segment_of(&self, document: usize) -> (&Segment, DocumentRow) {
         let record = &self.body.documents[document];
         let at = self
             .segments
             .partition_point(|(name, _)| *name < record.segment);
-        (&self.segments[at].1, record.first_passage as usize)
+        let segment = &self.segments[at].1;
+        (segment, segment.documents()[record.row as usize])
     }
 
     /// A passage's row and the segment that holds it.
     pub fn row_of(&self, passage: usize) -> (&Segment, PassageRow) {
         let document = self.document_of(passage);
-        let (segment, first) = self.segment_of(document);
+        let (segment, row) = self.segment_of(document);
         let local = passage - self.passages_of(document).start;
-        (segment, segment.rows()[first + local])
+        (segment, segment.rows()[row.passages()][local])
     }
 
     /// Index of a passage's section in the record of its document.
@@ -124,9 +125,12 @@ impl Snapshot {
     fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let whole = self.body.documents.iter().all(|document| {
             self.segments.iter().any(|(name, segment)| {
+                let row = segment.documents().get(document.row as usize);
                 *name == document.segment
-                    && (document.first_passage + document.n_passages) as usize
-                        <= segment.n_passages()
+                    && row.is_some_and(|row| {
+                        row.n_passages == document.n_passages
+                            && row.passages().end <= segment.n_passages()
+                    })
             })
         });
         match whole {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::{
     Edge, Level, Node, Tree, TreeDocument, TreeOptions,
     cluster::{k_means, link, means, modularity},
-    graph::{Graph, joint_vectors, normalise},
+    graph::{Graph, joint_vectors},
     naming::{Group, Names},
 };
-use crate::ops::similarity::product;
+use crate::ops::similarity::{normalise, product};
 
 /// The partition that matters most has at most so many clusters.
 const MAX_CATEGORIES: usize = 2_000;

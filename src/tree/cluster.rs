@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::graph::{Graph, normalise, split_mix};
-use crate::ops::similarity::{product, products};
+use super::graph::{Graph, split_mix};
+use crate::ops::similarity::{normalise, product, products};
 
 const ROUNDS: usize = 25;
 const RESTARTS: u64 = 4;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 
 use super::{Edge, TreeDocument, TreeOptions, words};
-use crate::ops::similarity::{product, products};
+use crate::ops::similarity::{normalise, products};
 
 /// Dimensions that words are projected to.
 const LEXICAL_DIMENSIONS: usize = 100;
@@ -207,12 +207,4 @@ impl Graph {
 
 fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// Scales a vector to length 1; the zero vector stays as it is.
-pub fn normalise(vector: &mut [f32]) {
-    let length = product(vector, vector).sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
-    }
 }

@@ -113,7 +113,7 @@ pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
     }
 }
 
-/// The notes many times over, without passages: ten to an entity, a hundred categories, one domain.
+/// The notes many times over, all on the same passages: ten to an entity, a hundred categories, one domain.
 pub fn large(n_documents: usize) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     for part in ["segments", "text"] {
@@ -134,7 +134,6 @@ pub fn large(n_documents: usize) -> Fixture {
         let mut record = small.documents[id % NOTES.len()].clone();
         record.id = id as u32;
         record.title = format!("Note {id}");
-        record.n_passages = 0;
         body.documents.push(record);
     }
     let entities = 1_000..1_000 + n_documents as u64 / 10;
