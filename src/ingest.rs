@@ -19,7 +19,7 @@ use crate::{
         config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
     },
     store::{DocumentRecord, SegmentBuilder, Snapshot, StoreError, StoreWriter},
-    text::{Layout, LayoutOptions, TextError, layout},
+    text::{Layout, LayoutOptions, Passage, TextError, layout},
 };
 
 /// Bytes of text that are cut and encoded at once.
@@ -247,27 +247,39 @@ fn encode<'a>(
     let layouts = timed(&mut seconds.tokenise, || {
         batch.par_iter().map(cut).collect::<Result<Vec<_>, _>>()
     })?;
-    let passages = || layouts.iter().flat_map(|layout| &layout.passages);
-    let bodies: Vec<Vec<u32>> = passages()
-        .map(|passage| passage.tokens.iter().map(|token| token.id).collect())
-        .collect();
-    let inputs: Vec<PassageInput> = passages()
+    let bodies = |layout: &Layout| -> Vec<Vec<u32>> {
+        let ids = layout.passages.iter().map(|passage| &passage.tokens);
+        ids.map(|tokens| tokens.iter().map(|token| token.id).collect())
+            .collect()
+    };
+    let bodies: Vec<Vec<Vec<u32>>> = layouts.iter().map(bodies).collect();
+    let inputs: Vec<Vec<PassageInput>> = layouts
+        .iter()
         .zip(&bodies)
-        .map(|(passage, body)| PassageInput {
-            prefix: &passage.prefix,
-            body,
+        .map(|(layout, bodies)| {
+            let passages = layout.passages.iter().zip(bodies);
+            passages
+                .map(|(passage, body)| input(passage, body))
+                .collect()
         })
         .collect();
-    let encodings = timed(&mut seconds.encode, || encoder.encode(&inputs))?;
-    let mut encodings = encodings.into_iter();
-    let documents = batch.into_iter().zip(layouts);
+    let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
+    let encodings = timed(&mut seconds.encode, || encoder.encode_documents(&inputs))?;
+    let documents = batch.into_iter().zip(layouts).zip(encodings);
     Ok(documents
-        .map(|(pending, layout)| Encoded {
-            encodings: encodings.by_ref().take(layout.passages.len()).collect(),
+        .map(|((pending, layout), encodings)| Encoded {
             pending,
             layout,
+            encodings,
         })
         .collect())
+}
+
+fn input<'a>(passage: &'a Passage, body: &'a [u32]) -> PassageInput<'a> {
+    PassageInput {
+        prefix: &passage.prefix,
+        body,
+    }
 }
 
 fn write_segment(encoded: Vec<Encoded>, store: &mut StoreWriter) -> Result<(), IngestError> {

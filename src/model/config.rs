@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::global::GlobalConfig;
+
 /// The shape of the encoder; the field names of the trunk are those of BERT's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
@@ -12,6 +14,9 @@ pub struct ModelConfig {
     pub intermediate_size: usize,
     pub max_position_embeddings: usize,
     pub layer_norm_eps: f64,
+    /// The global blocks, whose weights lie in `global.safetensors`; none where they are untrained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global: Option<GlobalConfig>,
     /// Names the weights and the tokenizer beside it, so that they need not be read whole to be told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,

@@ -9,8 +9,10 @@ use super::{
     ModelError,
     config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
+    global::{GLOBAL_AFTER_LAYERS, GlobalBlock, GlobalConfig, GlobalWeights},
     granule::GranuleHead,
     int8_trunk::Int8Trunk,
+    layers::Layers,
     packed::PackedBatch,
     trunk::Trunk,
     weights::{self, WeightFile},
@@ -94,7 +96,7 @@ impl std::str::FromStr for Precision {
 /// Tokenizer, trunk and heads, ready to encode.
 pub struct Encoder {
     tokenizer: Tokenizer,
-    trunk: Box<dyn Trunk>,
+    layers: Layers,
     granules: GranuleHead,
     hidden: usize,
     fingerprint: String,
@@ -119,9 +121,17 @@ impl Encoder {
                 Box::new(F32Trunk::load(&config, vb)?)
             }
         };
+        let global = match &config.global {
+            Some(shape) => load_global(shape, folder, config.hidden_size)?,
+            None => Vec::new(),
+        };
         Ok(Self {
             tokenizer: Tokenizer::from_file(&folder.join("tokenizer.json"))?,
-            trunk,
+            layers: Layers {
+                trunk,
+                global,
+                hidden: config.hidden_size,
+            },
             granules: GranuleHead::load(&granules, config.hidden_size, config.vocab_size)?,
             hidden: config.hidden_size,
             fingerprint: match config.fingerprint {
@@ -129,6 +139,25 @@ impl Encoder {
                 None => fingerprint(folder)?,
             },
         })
+    }
+
+    /// Puts global blocks between the layers, in place of any that were loaded.
+    ///
+    /// # Errors
+    /// When a number of the shape is out of its bounds.
+    pub fn with_global(
+        mut self,
+        config: &GlobalConfig,
+        weights: [GlobalWeights; GLOBAL_AFTER_LAYERS.len()],
+    ) -> Result<Self, ModelError> {
+        let blocks = weights.map(|own| GlobalBlock::new(config.clone(), own, self.hidden));
+        self.layers.global = blocks.into_iter().collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// The weights from which a global block of this shape is trained: it adds nothing yet.
+    pub fn untrained(&self, config: &GlobalConfig) -> GlobalWeights {
+        GlobalWeights::start(config, self.granules.projection(), self.hidden)
     }
 
     /// The tokenizer that the trunk was trained with.
@@ -146,23 +175,81 @@ impl Encoder {
         &self.fingerprint
     }
 
-    /// Encodes passages, in order; none sees another.
+    /// Encodes the passages of one document, in order.
     pub fn encode(&self, passages: &[PassageInput]) -> Result<Vec<PassageEncoding>, ModelError> {
-        let mut encodings = Vec::with_capacity(passages.len());
-        for passages in passages.chunks(BATCH_PASSAGES) {
-            let mut batch = PackedBatch::default();
-            for passage in passages {
-                batch.push(framed(passage.prefix, passage.body));
+        Ok(self.encode_documents(&[passages])?.concat())
+    }
+
+    /// Encodes the passages of documents, in order; no document sees another.
+    pub fn encode_documents(
+        &self,
+        documents: &[&[PassageInput]],
+    ) -> Result<Vec<Vec<PassageEncoding>>, ModelError> {
+        let mut encodings = Vec::with_capacity(documents.len());
+        let mut first = 0;
+        while first < documents.len() {
+            if documents[first].len() > BATCH_PASSAGES {
+                encodings.push(self.encode_long(documents[first])?);
+                first += 1;
+                continue;
             }
-            let states = self.trunk.forward(&batch, None)?;
-            let batch = passages.par_iter().enumerate().map(|(index, passage)| {
+            let mut end = first;
+            let mut n_passages = 0;
+            while end < documents.len() && n_passages + documents[end].len() <= BATCH_PASSAGES {
+                n_passages += documents[end].len();
+                end += 1;
+            }
+            encodings.extend(self.encode_batch(&documents[first..end])?);
+            first = end;
+        }
+        Ok(encodings)
+    }
+
+    /// Encodes documents that fit into one batch.
+    fn encode_batch(
+        &self,
+        documents: &[&[PassageInput]],
+    ) -> Result<Vec<Vec<PassageEncoding>>, ModelError> {
+        let passages = documents.concat();
+        let mut borders = vec![0];
+        for document in documents {
+            borders.push(borders[borders.len() - 1] + document.len());
+        }
+        let batch = packed(&passages);
+        let states = self.layers.forward(&batch, &borders)?;
+        let mut encodings = self
+            .passage_encodings(&passages, &batch, &states)
+            .into_iter();
+        let of = |document: &&[PassageInput]| encodings.by_ref().take(document.len()).collect();
+        Ok(documents.iter().map(of).collect())
+    }
+
+    /// Encodes a document of any length, of which it holds one batch at a time.
+    fn encode_long(&self, passages: &[PassageInput]) -> Result<Vec<PassageEncoding>, ModelError> {
+        let parts: Vec<&[PassageInput]> = passages.chunks(BATCH_PASSAGES).collect();
+        let batches: Vec<PackedBatch> = parts.iter().map(|part| packed(part)).collect();
+        let mut encodings = Vec::with_capacity(passages.len());
+        self.layers.stream(&batches, |at, states| {
+            encodings.extend(self.passage_encodings(parts[at], &batches[at], states));
+        })?;
+        Ok(encodings)
+    }
+
+    /// `states` are those of `batch`, `[n_tokens, hidden]`.
+    fn passage_encodings(
+        &self,
+        passages: &[PassageInput],
+        batch: &PackedBatch,
+        states: &[f32],
+    ) -> Vec<PassageEncoding> {
+        let passages = passages.par_iter().enumerate();
+        passages
+            .map(|(index, passage)| {
                 let tokens = batch.starts[index]..batch.starts[index + 1];
                 let states = &states[tokens.start * self.hidden..tokens.end * self.hidden];
                 self.passage_encoding(passage, states)
-            });
-            encodings.par_extend(batch);
-        }
-        Ok(encodings)
+            })
+            .collect()
     }
 
     /// Encodes a question: its vector, and a key for each word piece that weighs anything.
@@ -176,7 +263,7 @@ impl Encoder {
         token_ids.truncate(MAX_PASSAGE_TOKENS - 2);
         let mut batch = PackedBatch::default();
         batch.push(framed(&[], &token_ids));
-        let states = self.trunk.forward(&batch, None)?;
+        let states = self.layers.forward(&batch, &[0, 1])?;
         let all_keys = self.granules.keys(&states);
         let (mut weighted, mut keys, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (token, key) in batch
@@ -201,9 +288,10 @@ impl Encoder {
         })
     }
 
-    /// The trunk's states of every token, `[n_tokens, hidden]` row by row.
+    /// The states of every token, `[n_tokens, hidden]` row by row, of passages that do not see each other.
     pub fn states(&self, batch: &PackedBatch) -> Result<Vec<f32>, ModelError> {
-        self.trunk.forward(batch, None)
+        let alone: Vec<usize> = (0..=batch.len()).collect();
+        self.layers.forward(batch, &alone)
     }
 
     /// `states` is `[n_tokens, hidden]`.
@@ -236,6 +324,31 @@ pub(super) fn load_config(folder: &Path) -> Result<ModelConfig, ModelError> {
         source,
     })?;
     serde_json::from_str(&text).map_err(|error| ModelError::corrupt(&path, error))
+}
+
+fn load_global(
+    shape: &GlobalConfig,
+    folder: &Path,
+    hidden: usize,
+) -> Result<Vec<GlobalBlock>, ModelError> {
+    shape.check()?;
+    let file = WeightFile::open(&folder.join("global.safetensors"))?;
+    GLOBAL_AFTER_LAYERS
+        .iter()
+        .map(|layer| {
+            let name = format!("global.{layer}");
+            let weights = GlobalWeights::load(&file, &name, shape, hidden)?;
+            GlobalBlock::new(shape.clone(), weights, hidden)
+        })
+        .collect()
+}
+
+fn packed(passages: &[PassageInput]) -> PackedBatch {
+    let mut batch = PackedBatch::default();
+    for passage in passages {
+        batch.push(framed(passage.prefix, passage.body));
+    }
+    batch
 }
 
 /// `[CLS] prefix body [SEP]`.

@@ -2,18 +2,15 @@
 //!
 //! Passages of like length share a padded tensor; the states leave packed again.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Error, Result, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::{
-    ModelError,
-    config::ModelConfig,
-    embeddings::Embeddings,
-    global_block::{GLOBAL_AFTER_LAYERS, GlobalBlock},
-    local_block::LocalBlock,
-    packed::PackedBatch,
-    trunk::Trunk,
+    ModelError, config::ModelConfig, embeddings::Embeddings, local_block::LocalBlock,
+    packed::PackedBatch, trunk::Trunk,
 };
 
 /// Passages that share one padded tensor, at most.
@@ -108,26 +105,30 @@ impl F32Trunk {
 }
 
 impl Trunk for F32Trunk {
-    fn forward(
+    fn n_layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn run(
         &self,
         batch: &PackedBatch,
-        global: Option<&dyn GlobalBlock>,
-    ) -> std::result::Result<Vec<f32>, ModelError> {
+        layers: Range<usize>,
+        states: &mut [f32],
+    ) -> std::result::Result<(), ModelError> {
         let mut groups = self.groups(batch)?;
-        for (index, block) in self.blocks.iter().enumerate() {
+        if layers.start > 0 {
+            let shape = (batch.token_ids.len(), self.hidden);
+            let states = Tensor::from_slice(states, shape, &self.device)?;
+            self.unpack(&states, &mut groups, batch)?;
+        }
+        for block in &self.blocks[layers] {
             groups.par_iter_mut().try_for_each(|group| {
                 group.states = block.forward(&group.states, &group.mask)?;
                 Ok::<_, Error>(())
             })?;
-            let layer = index + 1;
-            if let Some(global) = global.filter(|_| GLOBAL_AFTER_LAYERS.contains(&layer)) {
-                let mut states = self.pack(&groups, batch)?.flatten_all()?.to_vec1()?;
-                global.forward(layer, &mut states, batch)?;
-                let shape = (batch.token_ids.len(), self.hidden);
-                let states = Tensor::from_vec(states, shape, &self.device)?;
-                self.unpack(&states, &mut groups, batch)?;
-            }
         }
-        Ok(self.pack(&groups, batch)?.flatten_all()?.to_vec1()?)
+        let packed = self.pack(&groups, batch)?.flatten_all()?.to_vec1()?;
+        states.copy_from_slice(&packed);
+        Ok(())
     }
 }

@@ -16,7 +16,8 @@ pub const GRANULE_TOKENS: usize = 4;
 
 /// The learned tables behind granule keys.
 pub struct GranuleHead {
-    /// From `hidden` to `KEY_DIMENSIONS`.
+    /// From `hidden` to `KEY_DIMENSIONS`, as read and packed.
+    matrix: Vec<f32>,
     projection: Int8Linear,
     /// Inverse document frequency of every word piece, `[vocab]`; 0 for special tokens.
     idf: Vec<f32>,
@@ -28,8 +29,14 @@ impl GranuleHead {
         let projection = file.values("projection", KEY_DIMENSIONS * hidden)?;
         Ok(Self {
             projection: Int8Linear::new(&projection, hidden)?,
+            matrix: projection,
             idf: file.values("idf", vocab)?,
         })
+    }
+
+    /// The projection, `[KEY_DIMENSIONS, hidden]`; its first rows matter most.
+    pub fn projection(&self) -> &[f32] {
+        &self.matrix
     }
 
     /// The idf of one word piece; unknown ids weigh nothing.

@@ -74,8 +74,12 @@ impl Int8Linear {
 
     /// Packs a matrix given in f32, `[columns, depth]`, without bias.
     pub fn new(weights: &[f32], depth: usize) -> Result<Self, ModelError> {
+        Self::with_bias(weights, vec![0.0; weights.len() / depth], depth)
+    }
+
+    /// Packs a matrix given in f32, `[columns, depth]`, and its bias, `[columns]`.
+    pub fn with_bias(weights: &[f32], bias: Vec<f32>, depth: usize) -> Result<Self, ModelError> {
         let (codes, scales) = quantise(weights, depth);
-        let bias = vec![0.0; scales.len()];
         Self::packed(&codes, scales, bias, depth)
     }
 

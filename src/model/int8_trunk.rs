@@ -1,13 +1,15 @@
 //! The trunk in int8 on the processor: packs of whole passages, each through all layers on one thread.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use rayon::prelude::*;
 
 use super::{
     ModelError,
     config::ModelConfig,
-    global_block::{GLOBAL_AFTER_LAYERS, GlobalBlock},
     int8_block::{BlockScratch, Int8Block, Norm},
     packed::PackedBatch,
     trunk::Trunk,
@@ -70,22 +72,6 @@ impl Int8Trunk {
         })
     }
 
-    /// Runs `layers` (the embeddings too where they start at 0) over all packs.
-    fn run(&self, batch: &PackedBatch, states: &mut [f32], layers: std::ops::Range<usize>) {
-        let packs = self.packs(batch, states);
-        packs.into_par_iter().for_each(|pack| {
-            let pool = || self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut scratch = pool().pop().unwrap_or_default();
-            self.instructions.run(PackKernel {
-                trunk: self,
-                pack,
-                layers: layers.clone(),
-                scratch: &mut scratch,
-            });
-            pool().push(scratch);
-        });
-    }
-
     fn packs<'a>(&self, batch: &'a PackedBatch, mut states: &'a mut [f32]) -> Vec<Pack<'a>> {
         let mut packs = Vec::new();
         let mut first = 0;
@@ -109,31 +95,36 @@ impl Int8Trunk {
 }
 
 impl Trunk for Int8Trunk {
-    fn forward(
+    fn n_layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn run(
         &self,
         batch: &PackedBatch,
-        global: Option<&dyn GlobalBlock>,
-    ) -> Result<Vec<f32>, ModelError> {
-        let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
-        let mut done = 0;
-        if let Some(global) = global {
-            for layer in GLOBAL_AFTER_LAYERS {
-                self.run(batch, &mut states, done..layer);
-                global.forward(layer, &mut states, batch)?;
-                done = layer;
-            }
-        }
-        if done < self.blocks.len() {
-            self.run(batch, &mut states, done..self.blocks.len());
-        }
-        Ok(states)
+        layers: Range<usize>,
+        states: &mut [f32],
+    ) -> Result<(), ModelError> {
+        let packs = self.packs(batch, states);
+        packs.into_par_iter().for_each(|pack| {
+            let pool = || self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scratch = pool().pop().unwrap_or_default();
+            self.instructions.run(PackKernel {
+                trunk: self,
+                pack,
+                layers: layers.clone(),
+                scratch: &mut scratch,
+            });
+            pool().push(scratch);
+        });
+        Ok(())
     }
 }
 
 struct PackKernel<'a> {
     trunk: &'a Int8Trunk,
     pack: Pack<'a>,
-    layers: std::ops::Range<usize>,
+    layers: Range<usize>,
     scratch: &'a mut BlockScratch,
 }
 

@@ -6,12 +6,13 @@ pub mod convert;
 mod embeddings;
 mod encoder;
 mod feed_forward;
-pub mod global_block;
+pub mod global;
 pub mod granule;
 mod int8_block;
 mod int8_linear;
 mod int8_trunk;
 mod f32_trunk;
+mod layers;
 mod local_block;
 pub mod packed;
 pub mod trunk;
@@ -40,6 +41,14 @@ pub enum ModelError {
         "the int8 form needs widths that 64 divides and heads of 16, 32 or 64 dimensions; use --precision f32"
     )]
     Shape,
+    #[error(
+        "the global blocks take 2 to 6 levels, a ratio of 2 to 5, and heads whose widths 64 divides; see config.json"
+    )]
+    GlobalShape,
+    #[error(
+        "cannot keep the states of a long document in the folder for temporary files: {0}; free some space there"
+    )]
+    Waiting(std::io::Error),
     #[error("the model failed on this input: {0}")]
     Tensor(#[from] candle_core::Error),
     #[error(transparent)]

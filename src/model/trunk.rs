@@ -1,13 +1,21 @@
 //! The seam of the trunk: the pretrained layers, whichever way they are computed.
 
-use super::{ModelError, global_block::GlobalBlock, packed::PackedBatch};
+use std::ops::Range;
 
-/// Dense attention inside passages, with a global block between some layers where there is one.
+use super::{ModelError, packed::PackedBatch};
+
+/// Dense attention inside passages; none sees another.
 pub trait Trunk: Send + Sync {
-    /// The states of every token, `[n_tokens, hidden]` row by row, in the order of `batch.token_ids`.
-    fn forward(
+    /// Number of layers.
+    fn n_layers(&self) -> usize;
+
+    /// Runs `layers` over the states of every token, `[n_tokens, hidden]` in the order of `batch.token_ids`.
+    ///
+    /// Where they start at 0, the embeddings come first and what `states` held is lost.
+    fn run(
         &self,
         batch: &PackedBatch,
-        global: Option<&dyn GlobalBlock>,
-    ) -> Result<Vec<f32>, ModelError>;
+        layers: Range<usize>,
+        states: &mut [f32],
+    ) -> Result<(), ModelError>;
 }

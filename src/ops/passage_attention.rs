@@ -1,23 +1,9 @@
 //! Dense attention inside one passage in int8, a head at a time and without a tensor of all scores.
-//!
-//! Queries, keys and values are codes with one scale a row. The scale of a value is multiplied into the
-//! probability that weighs it before that is quantised, so what is rounded is what counts. Probabilities are
-//! codes as well, scaled by the largest of their row; the sum that divides them is taken before rounding.
 
 use super::{
-    int8_product::{
-        Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, SIGNED_ZERO_POINT, product_of_lines,
-    },
-    pointwise::{
-        LANES, add, exp2, larger, largest, multiply, multiply_add, numbers, quantise_within, sum,
-    },
+    int8_attention::{self, Bias, HIDDEN, PackedKeys, Rows, ScoreScratch},
     simd::Isa,
 };
-
-/// Queries that are scored at once: their scores stay in the first cache.
-const QUERY_ROWS: usize = 12;
-/// What hides a key that pads the last panel.
-const HIDDEN: f32 = -1e30;
 
 /// One head of one passage.
 #[derive(Debug, Clone, Copy)]
@@ -37,19 +23,9 @@ pub struct Head<'a> {
 /// Room for the packed operands and the scores, kept between calls.
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
-    keys: Vec<Line>,
-    key_sums: Vec<i32>,
-    values: Vec<Line>,
-    value_sums: Vec<i32>,
-    /// Scale and mask of each key, scale of each value: `[n_tokens, padded]`.
-    key_scales: Vec<f32>,
+    packed: PackedKeys,
     mask: Vec<f32>,
-    value_scales: Vec<f32>,
-    scores: Vec<i32>,
-    weights: Vec<f32>,
-    codes: Vec<u8>,
-    mixed: Vec<i32>,
-    factors: [f32; QUERY_ROWS],
+    scores: ScoreScratch,
 }
 
 /// Writes softmax(q·k / √size)·v of every token to `out[token * out_stride..][..size]`.
@@ -61,165 +37,29 @@ pub fn attend<I: Isa>(
     out: &mut [f32],
     out_stride: usize,
 ) {
-    let n_tokens = head.query_scales.len();
-    let padded = n_tokens.next_multiple_of(PANEL_COLUMNS);
-    scratch.pack(head, padded);
-    let temperature = std::f32::consts::LOG2_E / (head.size as f32).sqrt();
-    for first in (0..n_tokens).step_by(QUERY_ROWS) {
-        let n_rows = QUERY_ROWS.min(n_tokens - first);
-        let queries = Activations {
-            codes: &head.queries[first * head.size..],
-            stride: head.size,
-            n_rows,
-            zero_point: SIGNED_ZERO_POINT,
-        };
-        product_of_lines(
-            isa,
-            queries,
-            &scratch.keys,
-            &scratch.key_sums,
-            &mut scratch.scores,
-        );
-        for row in 0..n_rows {
-            let scale = head.query_scales[first + row] * temperature;
-            scratch.factors[row] = scratch.probabilities::<I>(row, scale, padded);
-        }
-        let weights = Activations {
-            codes: &scratch.codes,
-            stride: padded,
-            n_rows,
-            zero_point: 0,
-        };
-        product_of_lines(
-            isa,
-            weights,
-            &scratch.values,
-            &scratch.value_sums,
-            &mut scratch.mixed,
-        );
-        for row in 0..n_rows {
-            let factor = scratch.factors[row];
-            let mixed = &scratch.mixed[row * head.size..][..head.size];
-            for (out, sum) in out[(first + row) * out_stride..].iter_mut().zip(mixed) {
-                *out = *sum as f32 * factor;
-            }
-        }
-    }
-}
-
-impl AttentionScratch {
-    #[inline(always)]
-    fn pack(&mut self, head: &Head, padded: usize) {
-        let n_tokens = head.query_scales.len();
-        let zero = Line([0; PANEL_COLUMNS * LINE_DEPTHS]);
-        self.keys.clear();
-        self.keys
-            .resize(padded / PANEL_COLUMNS * (head.size / LINE_DEPTHS), zero);
-        self.key_sums.clear();
-        self.key_sums.resize(padded, 0);
-        pack_keys(head, &mut self.keys, &mut self.key_sums);
-        self.values.clear();
-        self.values
-            .resize(head.size / PANEL_COLUMNS * (padded / LINE_DEPTHS), zero);
-        self.value_sums.clear();
-        self.value_sums.resize(head.size, 0);
-        pack_values(head, &mut self.values, &mut self.value_sums);
-        for (own, scales) in [
-            (&mut self.key_scales, head.key_scales),
-            (&mut self.value_scales, head.value_scales),
-        ] {
-            own.clear();
-            own.extend_from_slice(scales);
-            own.resize(padded, 0.0);
-        }
-        self.mask.clear();
-        self.mask.resize(n_tokens, 0.0);
-        self.mask.resize(padded, HIDDEN);
-        self.scores.resize(QUERY_ROWS * padded, 0);
-        self.weights.resize(padded, 0.0);
-        self.codes.resize(QUERY_ROWS * padded, 0);
-        self.mixed.resize(QUERY_ROWS * head.size, 0);
-    }
-
-    /// Turns a row of scores into codes; returns what a product with the values' codes is multiplied by.
-    #[inline(always)]
-    fn probabilities<I: Isa>(&mut self, row: usize, scale: f32, padded: usize) -> f32 {
-        let scores = self.scores[row * padded..][..padded]
-            .as_chunks::<LANES>()
-            .0
-            .iter();
-        let weights = self.weights.as_chunks_mut().0;
-        let keys = self.key_scales.as_chunks::<LANES>().0.iter();
-        let keys = keys.zip(self.mask.as_chunks::<LANES>().0);
-        let mut best = [HIDDEN; LANES];
-        let scale = [scale; LANES];
-        for ((weights, scores), (scales, mask)) in weights.iter_mut().zip(scores).zip(keys) {
-            let block = multiply_add::<I>(&multiply(&numbers(scores), &scale), scales, mask);
-            best = larger(&best, &block);
-            *weights = block;
-        }
-        let best = largest(&best);
-        for weight in self.weights[..padded].iter_mut() {
-            *weight = exp2::<I>(*weight - best);
-        }
-        let (mut sums, mut heaviest) = ([0.0; LANES], [0.0; LANES]);
-        let weights = self.weights[..padded].as_chunks_mut().0;
-        for (weights, scales) in weights.iter_mut().zip(self.value_scales.as_chunks().0) {
-            sums = add(&sums, weights);
-            let block = multiply(weights, scales);
-            heaviest = larger(&heaviest, &block);
-            *weights = block;
-        }
-        let heaviest = largest(&heaviest);
-        let codes = &mut self.codes[row * padded..][..padded];
-        // Twice the range of signed codes: probabilities have no sign.
-        quantise_within::<I>(&self.weights[..padded], heaviest / 2.0, 0.0, codes);
-        heaviest / 254.0 / sum(&sums)
-    }
-}
-
-/// Keys as weights: column = key, depth = dimension.
-#[inline(always)]
-fn pack_keys(head: &Head, lines: &mut [Line], sums: &mut [i32]) {
-    let depth_lines = head.size / LINE_DEPTHS;
-    for (key, codes) in head.keys.chunks_exact(head.size).enumerate() {
-        let panel = &mut lines[key / PANEL_COLUMNS * depth_lines..][..depth_lines];
-        let at = key % PANEL_COLUMNS * LINE_DEPTHS;
-        for (line, codes) in panel.iter_mut().zip(codes.as_chunks::<LINE_DEPTHS>().0) {
-            line.0[at..at + LINE_DEPTHS].copy_from_slice(&codes.map(signed));
-        }
-        let sum: i32 = codes.iter().map(|&code| i32::from(code)).sum();
-        sums[key] = sum - SIGNED_ZERO_POINT * head.size as i32;
-    }
-}
-
-/// Values as weights: column = dimension, depth = token.
-#[inline(always)]
-fn pack_values(head: &Head, lines: &mut [Line], sums: &mut [i32]) {
-    let depth_lines = lines.len() / (head.size / PANEL_COLUMNS);
-    for row in head.values.chunks_exact(head.size) {
-        for (sum, code) in sums.iter_mut().zip(row) {
-            *sum += i32::from(*code) - SIGNED_ZERO_POINT;
-        }
-    }
-    for (group, rows) in head.values.chunks(LINE_DEPTHS * head.size).enumerate() {
-        for panel in 0..head.size / PANEL_COLUMNS {
-            // Four tokens' codes of 16 dimensions; tokens past the end are zeros.
-            let mut tokens = [[SIGNED_ZERO_POINT as u8; PANEL_COLUMNS]; LINE_DEPTHS];
-            for (token, row) in tokens.iter_mut().zip(rows.chunks_exact(head.size)) {
-                token.copy_from_slice(&row[panel * PANEL_COLUMNS..][..PANEL_COLUMNS]);
-            }
-            let line = &mut lines[panel * depth_lines + group].0;
-            for (at, code) in line.iter_mut().enumerate() {
-                *code = signed(tokens[at % LINE_DEPTHS][at / LINE_DEPTHS]);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn signed(code: u8) -> i8 {
-    code.wrapping_sub(SIGNED_ZERO_POINT as u8) as i8
+    let rows = |codes, scales| Rows {
+        codes,
+        scales,
+        size: head.size,
+    };
+    let AttentionScratch {
+        packed,
+        mask,
+        scores,
+    } = scratch;
+    packed.pack(
+        rows(head.keys, head.key_scales),
+        rows(head.values, head.value_scales),
+    );
+    mask.clear();
+    mask.resize(head.key_scales.len(), 0.0);
+    mask.resize(packed.key_scales.len(), HIDDEN);
+    let bias = Bias {
+        rows: mask,
+        null: false,
+    };
+    let queries = rows(head.queries, head.query_scales);
+    int8_attention::attend(isa, queries, packed, bias, scores, (out, out_stride));
 }
 
 /// The definition of [`attend`] in f32: `queries`, `keys`, `values` and the result are `[n_tokens, size]`.

@@ -1,0 +1,390 @@
+//! One global block in int8: the rest of the document, added to the states of its passages.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::{
+    super::{
+        ModelError,
+        int8_linear::{Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
+    },
+    config::{GlobalConfig, Selection},
+    context::{Context, PassageLatents},
+    lists::{Lists, Looks},
+    pool,
+    weights::{GlobalWeights, N_BRANCHES, N_BUCKETS, N_RELEVANCES},
+};
+use crate::ops::{
+    int8_attention::Rows,
+    pointwise::quantise,
+    simd::{Instructions, Isa, Kernel},
+    sparse_attention::{
+        SharedQueries, SingleLatents, SparseScratch, attend_chunks, attend_singles,
+    },
+};
+
+/// Queries that share a selection.
+pub const GRANULE: usize = 16;
+
+/// A global block ready to run.
+pub struct GlobalBlock {
+    config: GlobalConfig,
+    pub(super) weights: GlobalWeights,
+    /// From a state to its queries, those of the indexer, and the [`Controls`], side by side.
+    token: Int8Linear,
+    latent: Int8Linear,
+    output: Int8Linear,
+    hidden: usize,
+    instructions: Instructions,
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Where the parts of a token's projections lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns {
+    pub index_query: usize,
+    pub index_weight: usize,
+    pub gates: usize,
+    pub relevance: usize,
+    pub total: usize,
+}
+
+/// Room to work in.
+#[derive(Default)]
+struct Scratch {
+    rows: Int8Rows,
+    sums: Vec<i32>,
+    projected: Vec<f32>,
+    queries: Vec<u8>,
+    query_scales: Vec<f32>,
+    sparse: SparseScratch,
+    branches: Vec<f32>,
+    context: Vec<f32>,
+    node_codes: Vec<u8>,
+    node_scales: Vec<f32>,
+}
+
+impl GlobalBlock {
+    /// Packs the weights of a block over states of `hidden` dimensions.
+    pub fn new(
+        config: GlobalConfig,
+        weights: GlobalWeights,
+        hidden: usize,
+    ) -> Result<Self, ModelError> {
+        config.check()?;
+        let columns = Columns::of(&config);
+        let mut token = weights.query.clone();
+        for part in [
+            &weights.index_query,
+            &weights.index_weight,
+            &weights.gates,
+            &weights.relevance,
+        ] {
+            token.extend_from_slice(part);
+        }
+        token.resize(columns.total * hidden, 0.0);
+        let mut bias = vec![0.0; columns.total];
+        bias[columns.index_weight..columns.gates].copy_from_slice(&weights.index_weight_bias);
+        bias[columns.gates..columns.relevance].copy_from_slice(&weights.gate_bias);
+        Ok(Self {
+            token: Int8Linear::with_bias(&token, bias, hidden)?,
+            latent: Int8Linear::new(&weights.latent, hidden)?,
+            output: Int8Linear::new(&weights.output, config.heads * config.head_size)?,
+            config,
+            weights,
+            hidden,
+            instructions: Instructions::best(),
+            scratch: Mutex::default(),
+        })
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &GlobalConfig {
+        &self.config
+    }
+
+    /// Dimensions of the states.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// The indexer's keys of nodes, `[n_nodes, index_size]`.
+    pub(super) fn index_keys(&self, latents: &[f32]) -> Vec<f32> {
+        pool::project(latents, &self.weights.index_key, self.config.head_size)
+    }
+
+    /// What one passage's states, `[n_tokens, hidden]`, add to the context.
+    pub(super) fn read(&self, states: &[f32], n_learned: usize) -> PassageLatents {
+        let size = self.config.head_size;
+        let mut latents = vec![0.0; states.len() / self.hidden * size];
+        self.instructions.run(Project {
+            linear: &self.latent,
+            rows: &mut Int8Rows::default(),
+            sums: &mut Vec::new(),
+            values: states,
+            out: &mut latents,
+        });
+        pool::passage(self, &latents, n_learned)
+    }
+
+    /// Adds to `states` (`[n_tokens, hidden]`) of consecutive passages what they find in the rest of the document.
+    ///
+    /// `first_passage` is the number of the first of them in the document, `starts` their borders in `states`.
+    pub fn attend(
+        &self,
+        context: &Context,
+        first_passage: usize,
+        states: &mut [f32],
+        starts: &[usize],
+    ) {
+        if context.pyramid.passages().len() < 2 {
+            return;
+        }
+        let mut passages = Vec::new();
+        let mut rest = states;
+        for border in starts.windows(2) {
+            let (own, after) = rest.split_at_mut((border[1] - border[0]) * self.hidden);
+            passages.push(own);
+            rest = after;
+        }
+        passages
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(at, states)| {
+                let pool = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut scratch = pool().pop().unwrap_or_default();
+                self.instructions.run(Attend {
+                    block: self,
+                    context,
+                    passage: first_passage + at,
+                    states,
+                    scratch: &mut scratch,
+                });
+                pool().push(scratch);
+            });
+    }
+}
+
+impl Columns {
+    fn of(config: &GlobalConfig) -> Self {
+        let index_query = config.heads * config.head_size;
+        let index_weight = index_query + config.index_heads * config.index_size;
+        let gates = index_weight + config.index_heads;
+        let relevance = gates + N_BRANCHES * config.heads;
+        Self {
+            index_query,
+            index_weight,
+            gates,
+            relevance,
+            total: (relevance + N_RELEVANCES).next_multiple_of(GROUP_COLUMNS),
+        }
+    }
+}
+
+/// Rows through a linear layer, `[n_rows, columns]`.
+struct Project<'a> {
+    linear: &'a Int8Linear,
+    rows: &'a mut Int8Rows,
+    sums: &'a mut Vec<i32>,
+    values: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Project<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.rows.fill::<I>(self.values, self.linear.depth());
+        let mut write = Write {
+            out: self.out,
+            columns: self.linear.columns(),
+        };
+        self.linear.forward(isa, self.rows, self.sums, &mut write);
+    }
+}
+
+/// Writes outputs as they are.
+struct Write<'a> {
+    out: &'a mut [f32],
+    columns: usize,
+}
+
+impl Finish for Write<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        self.out[row * self.columns + column..][..GROUP_COLUMNS].copy_from_slice(outputs);
+    }
+}
+
+/// Adds outputs to states.
+struct Add<'a> {
+    states: &'a mut [f32],
+    hidden: usize,
+}
+
+impl Finish for Add<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        let states = &mut self.states[row * self.hidden + column..][..GROUP_COLUMNS];
+        for (state, output) in states.iter_mut().zip(outputs) {
+            *state += output;
+        }
+    }
+}
+
+/// All queries of one passage.
+struct Attend<'a> {
+    block: &'a GlobalBlock,
+    context: &'a Context,
+    passage: usize,
+    states: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl Kernel for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self {
+            block,
+            context,
+            passage,
+            states,
+            scratch,
+        } = self;
+        let (hidden, config) = (block.hidden, &block.config);
+        let inner = config.heads * config.head_size;
+        let n_tokens = states.len() / hidden;
+        let columns = block.token.columns();
+        let mut projected = std::mem::take(&mut scratch.projected);
+        projected.resize(n_tokens * columns, 0.0);
+        let Scratch { rows, sums, .. } = &mut *scratch;
+        rows.fill::<I>(states, hidden);
+        block.token.forward(
+            isa,
+            rows,
+            sums,
+            &mut Write {
+                out: &mut projected,
+                columns,
+            },
+        );
+        let mut mixed = std::mem::take(&mut scratch.context);
+        mixed.resize(n_tokens * inner, 0.0);
+        let own = context.pyramid.passages().tokens_of(passage);
+        let granule = match config.selection {
+            Selection::Granule => GRANULE,
+            Selection::Token => 1,
+        };
+        for first in (0..n_tokens).step_by(granule) {
+            let tokens = first..(first + granule).min(n_tokens);
+            let projected = &projected[tokens.start * columns..tokens.end * columns];
+            let looks = Looks {
+                projected,
+                columns: Columns::of(config),
+            };
+            let place = own.start + tokens.start..own.start + tokens.end;
+            let lists = Lists::of(isa, block, context, (&place, &own), &looks);
+            let out = &mut mixed[tokens.start * inner..tokens.end * inner];
+            block.granule(isa, context, projected, &lists, scratch, out);
+        }
+        let Scratch { rows, sums, .. } = &mut *scratch;
+        rows.fill::<I>(&mixed, inner);
+        block
+            .output
+            .forward(isa, rows, sums, &mut Add { states, hidden });
+        scratch.projected = projected;
+        scratch.context = mixed;
+    }
+}
+
+impl GlobalBlock {
+    /// The gated sum of the branches of one granule, into `out`, `[n_queries, heads * head_size]`.
+    #[inline(always)]
+    fn granule<I: Isa>(
+        &self,
+        isa: I,
+        context: &Context,
+        projected: &[f32],
+        lists: &Lists,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let (heads, size) = (self.config.heads, self.config.head_size);
+        let (inner, columns) = (heads * size, Columns::of(&self.config));
+        let n_queries = projected.len() / columns.total;
+        scratch.queries.resize(n_queries * inner, 0);
+        scratch.query_scales.resize(n_queries * heads, 0.0);
+        for row in 0..n_queries * heads {
+            let (query, head) = (row / heads, row % heads);
+            let values = &projected[query * columns.total + head * size..][..size];
+            let codes = &mut scratch.queries[row * size..][..size];
+            scratch.query_scales[row] = quantise::<I>(values, codes);
+        }
+        scratch.branches.resize(n_queries * inner, 0.0);
+        lists.gather_cover(
+            context,
+            size,
+            &mut scratch.node_codes,
+            &mut scratch.node_scales,
+        );
+        let queries = SharedQueries {
+            rows: Rows {
+                codes: &scratch.queries,
+                scales: &scratch.query_scales,
+                size,
+            },
+            bias: &self.weights.distance,
+            n_buckets: N_BUCKETS,
+        };
+        out.fill(0.0);
+        for branch in 0..N_BRANCHES {
+            let (sparse, branches) = (&mut scratch.sparse, &mut scratch.branches[..]);
+            match branch {
+                0 => attend_chunks(
+                    isa,
+                    queries,
+                    &context.tokens,
+                    &lists.window,
+                    sparse,
+                    branches,
+                ),
+                1 => {
+                    let latents = SingleLatents {
+                        rows: Rows {
+                            codes: &scratch.node_codes,
+                            scales: &scratch.node_scales,
+                            size,
+                        },
+                        log_sizes: &lists.cover_log_sizes,
+                        buckets: &lists.cover_buckets,
+                    };
+                    attend_singles(isa, queries, latents, sparse, branches);
+                }
+                _ => attend_chunks(
+                    isa,
+                    queries,
+                    &context.tokens,
+                    &lists.selected,
+                    sparse,
+                    branches,
+                ),
+            }
+            for query in 0..n_queries {
+                let gates =
+                    &projected[query * columns.total + columns.gates + branch * heads..][..heads];
+                for head in 0..heads {
+                    let gate = 1.0 / (1.0 + (-gates[head]).exp());
+                    let at = query * inner + head * size;
+                    let branch = &scratch.branches[at..at + size];
+                    for (out, value) in out[at..at + size].iter_mut().zip(branch) {
+                        *out += gate * value;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What does the rest of a document add to a passage? Here are its states, gimme them changed: [`GlobalBlock`].
+//!
+//! Hierarchical sparse attention. [`Context::read`] turns the states of a document into latents and builds the pyramid
+//! over them; then every granule of 16 queries descends it, and attends to a window, to a cover of the whole document
+//! and to the tokens of the selected leaves. A passage never sees itself here, and a document of one passage passes
+//! through unchanged.
+
+mod block;
+pub mod config;
+mod context;
+mod exchange;
+mod lists;
+mod pool;
+pub mod pyramid;
+mod score;
+pub mod select;
+pub mod weights;
+
+pub use block::GlobalBlock;
+pub use config::GlobalConfig;
+pub use context::Context;
+pub use weights::GlobalWeights;
+
+/// Local layers after which a global block stands, counted from 1.
+pub const GLOBAL_AFTER_LAYERS: [usize; 3] = [2, 4, 6];

@@ -1,0 +1,206 @@
+//! Local layers and global blocks in turn, over whole documents.
+//!
+//! Small documents share a batch. A long one is streamed: some hundred passages at a time go through the layers, its
+//! states wait in memory or in a file, and only its latents (some 150 bytes a token) are held whole.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    ops::Range,
+};
+
+use rayon::prelude::*;
+
+use super::{
+    ModelError,
+    global::{Context, GLOBAL_AFTER_LAYERS, GlobalBlock},
+    packed::PackedBatch,
+    trunk::Trunk,
+};
+
+/// Tokens of a document from which on its states wait in a file: 400 MB.
+const MAX_TOKENS_IN_MEMORY: usize = 1 << 18;
+
+/// The trunk and, where there are any, the global blocks behind its layers.
+pub struct Layers {
+    pub trunk: Box<dyn Trunk>,
+    /// One for each of [`GLOBAL_AFTER_LAYERS`], or none.
+    pub global: Vec<GlobalBlock>,
+    pub hidden: usize,
+}
+
+impl Layers {
+    /// The states of every token of `batch`, `[n_tokens, hidden]`.
+    ///
+    /// `documents` are the borders of documents in passages; no document sees another.
+    pub fn forward(
+        &self,
+        batch: &PackedBatch,
+        documents: &[usize],
+    ) -> Result<Vec<f32>, ModelError> {
+        let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
+        let mut done = 0;
+        for (block, layer) in self.global.iter().zip(GLOBAL_AFTER_LAYERS) {
+            self.trunk.run(batch, done..layer, &mut states)?;
+            done = layer;
+            let mut rest = states.as_mut_slice();
+            let mut parts = Vec::new();
+            for passages in documents.windows(2) {
+                let starts = &batch.starts[passages[0]..=passages[1]];
+                let n_tokens = starts[starts.len() - 1] - starts[0];
+                let (own, after) = rest.split_at_mut(n_tokens * self.hidden);
+                parts.push((own, starts));
+                rest = after;
+            }
+            parts.into_par_iter().for_each(|(states, starts)| {
+                // One passage has nothing else to see.
+                if starts.len() > 2 {
+                    let starts: Vec<usize> = starts.iter().map(|start| start - starts[0]).collect();
+                    let mut context = Context::new(block, longest(&starts));
+                    context.read(block, states, &starts);
+                    context.close(block);
+                    block.attend(&context, 0, states, &starts);
+                }
+            });
+        }
+        if done < self.trunk.n_layers() {
+            self.trunk
+                .run(batch, done..self.trunk.n_layers(), &mut states)?;
+        }
+        Ok(states)
+    }
+
+    /// Streams one document, given in batches of its passages, and hands the states of each batch to `finish`.
+    pub fn stream(
+        &self,
+        batches: &[PackedBatch],
+        mut finish: impl FnMut(usize, &[f32]),
+    ) -> Result<(), ModelError> {
+        let n_tokens: usize = batches.iter().map(|batch| batch.token_ids.len()).sum();
+        let longest = batches.iter().map(|batch| longest(&batch.starts)).max();
+        let mut waiting = Waiting::new(n_tokens * self.hidden, n_tokens)?;
+        let mut before: Option<(&GlobalBlock, Context)> = None;
+        let mut done = 0;
+        for (block, layer) in self.global.iter().zip(GLOBAL_AFTER_LAYERS) {
+            let mut context = Context::new(block, longest.unwrap_or(0));
+            self.pass(
+                batches,
+                &mut waiting,
+                before.as_ref(),
+                done..layer,
+                |at, waiting, states| {
+                    context.read(block, states, &batches[at].starts);
+                    waiting.put(states)
+                },
+            )?;
+            context.close(block);
+            before = Some((block, context));
+            done = layer;
+        }
+        let last = done..self.trunk.n_layers();
+        self.pass(
+            batches,
+            &mut waiting,
+            before.as_ref(),
+            last,
+            |at, _, states| {
+                finish(at, states);
+                Ok(())
+            },
+        )
+    }
+
+    /// Every batch through the global block before and through `layers`.
+    fn pass(
+        &self,
+        batches: &[PackedBatch],
+        waiting: &mut Waiting,
+        before: Option<&(&GlobalBlock, Context)>,
+        layers: Range<usize>,
+        mut then: impl FnMut(usize, &mut Waiting, &[f32]) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        waiting.rewind();
+        let mut first_passage = 0;
+        for (at, batch) in batches.iter().enumerate() {
+            let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
+            if let Some((block, context)) = before {
+                waiting.get(&mut states)?;
+                block.attend(context, first_passage, &mut states, &batch.starts);
+            }
+            if !layers.is_empty() {
+                self.trunk.run(batch, layers.clone(), &mut states)?;
+            }
+            then(at, waiting, &states)?;
+            first_passage += batch.len();
+        }
+        Ok(())
+    }
+}
+
+fn longest(starts: &[usize]) -> usize {
+    let lengths = starts.windows(2).map(|border| border[1] - border[0]);
+    lengths.max().unwrap_or(0)
+}
+
+/// States that wait for the next layers; they are read and written in order, each place read before it is written.
+struct Waiting {
+    place: Place,
+    /// Values read and written since the last rewind.
+    read: usize,
+    written: usize,
+}
+
+enum Place {
+    Memory(Vec<f32>),
+    /// A file without a name: it is gone when the process is.
+    File(File),
+}
+
+impl Waiting {
+    fn new(n_values: usize, n_tokens: usize) -> Result<Self, ModelError> {
+        let place = match n_tokens <= MAX_TOKENS_IN_MEMORY {
+            true => Place::Memory(vec![0.0; n_values]),
+            false => Place::File(tempfile::tempfile().map_err(ModelError::Waiting)?),
+        };
+        Ok(Self {
+            place,
+            read: 0,
+            written: 0,
+        })
+    }
+
+    fn rewind(&mut self) {
+        (self.read, self.written) = (0, 0);
+    }
+
+    fn get(&mut self, states: &mut [f32]) -> Result<(), ModelError> {
+        let first = self.read;
+        self.read += states.len();
+        match &mut self.place {
+            Place::Memory(all) => states.copy_from_slice(&all[first..self.read]),
+            Place::File(file) => file
+                .seek(position(first))
+                .and_then(|_| file.read_exact(bytemuck::cast_slice_mut(states)))
+                .map_err(ModelError::Waiting)?,
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, states: &[f32]) -> Result<(), ModelError> {
+        let first = self.written;
+        self.written += states.len();
+        match &mut self.place {
+            Place::Memory(all) => all[first..self.written].copy_from_slice(states),
+            Place::File(file) => file
+                .seek(position(first))
+                .and_then(|_| file.write_all(bytemuck::cast_slice(states)))
+                .map_err(ModelError::Waiting)?,
+        }
+        Ok(())
+    }
+}
+
+/// Where a value lies in the file.
+fn position(value: usize) -> SeekFrom {
+    SeekFrom::Start((value * size_of::<f32>()) as u64)
+}

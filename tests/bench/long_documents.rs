@@ -1,0 +1,169 @@
+//! What one long document costs: time and memory against its length, and sparse against dense attention.
+//!
+//! `cargo bench --bench long_documents [-- LARGEST]` encodes documents of 8k to LARGEST (1M) tokens with global blocks
+//! whose output is not zero, and prints time per token, the exponent of the cost and the peak of memory.
+
+#[path = "support.rs"]
+mod support;
+
+use std::path::Path;
+
+use shas::model::{
+    Encoder, PassageInput,
+    global::{GlobalConfig, GlobalWeights, config::Branches},
+};
+use support::{Result, project, seconds};
+
+const LENGTHS: [usize; 5] = [8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20];
+/// Word pieces of a passage, without those that frame it.
+const BODY: usize = 230;
+
+fn main() -> Result<()> {
+    let largest = std::env::args().filter_map(|own| own.parse().ok()).next();
+    let largest = largest.unwrap_or(1 << 20);
+    let plain = load()?;
+    let text = tokens(&plain, largest)?;
+    let sparse = with_blocks(load()?, &GlobalConfig::default())?;
+    println!("{} threads", rayon::current_num_threads());
+    let (mut lengths, mut times) = (Vec::new(), Vec::new());
+    for length in LENGTHS.into_iter().filter(|&length| length <= largest) {
+        let time = encode(&sparse, &text[..length])?;
+        let without = encode(&plain, &text[..length])?;
+        println!(
+            "{length:>8} tokens: {:.1} µs a token, {:.1} of them global blocks ({:+.0}%); peak {} MB",
+            1e6 * time / length as f64,
+            1e6 * (time - without) / length as f64,
+            1e2 * (time / without - 1.0),
+            peak_mb()?
+        );
+        lengths.push(length as f64);
+        times.push(time);
+    }
+    let per_token = |at: usize| times[at] / lengths[at];
+    println!(
+        "time per token, longest against shortest: {:.2}; exponent of the cost: {:.3}",
+        per_token(times.len() - 1) / per_token(0),
+        exponent(&lengths, &times)
+    );
+    dense(&plain, &sparse, &text)
+}
+
+/// Dense attention in the same blocks, beside the sparse one: block time only.
+fn dense(plain: &Encoder, sparse: &Encoder, text: &[u32]) -> Result<()> {
+    let everything = GlobalConfig {
+        branches: Branches {
+            window: false,
+            compressed: false,
+            selected: true,
+        },
+        opened: usize::MAX,
+        leaves: usize::MAX,
+        ..GlobalConfig::default()
+    };
+    let dense = with_blocks(load()?, &everything)?;
+    let mut before = None;
+    for length in [8 << 10, 32 << 10] {
+        let without = encode(plain, &text[..length])?;
+        let dense = encode(&dense, &text[..length])? - without;
+        let sparse = encode(sparse, &text[..length])? - without;
+        println!(
+            "{length:>8} tokens: dense attention in the same blocks takes {:.1}× as long",
+            dense / sparse
+        );
+        if let Some((dense_before, _)) = before.replace((dense, sparse)) {
+            // A token's dense cost is linear in the length, its sparse cost is constant.
+            let growth = (dense / 32.0 - dense_before / 8.0) / 24.0;
+            let at_128k = (dense / 32.0 + growth * 96.0) / (sparse / 32.0);
+            println!("  131072 tokens, extrapolated: {at_128k:.0}×");
+        }
+    }
+    Ok(())
+}
+
+fn load() -> Result<Encoder> {
+    Ok(Encoder::load(&project().join("assets/model"))?)
+}
+
+fn with_blocks(encoder: Encoder, config: &GlobalConfig) -> Result<Encoder> {
+    let mut weights: GlobalWeights = encoder.untrained(config);
+    let output = weights.output.iter_mut().enumerate();
+    output.for_each(|(at, own)| *own = 0.02 * (at as f32 * 0.61).sin());
+    Ok(encoder.with_global(config, [weights.clone(), weights.clone(), weights])?)
+}
+
+/// Word pieces of the bundled notes, over and over in another order each time.
+fn tokens(encoder: &Encoder, count: usize) -> Result<Vec<u32>> {
+    let mut notes = Vec::new();
+    read(&project().join("corpora/vault"), &mut notes)?;
+    notes.sort();
+    let mut all = Vec::new();
+    let notes: Vec<Vec<u32>> = notes
+        .iter()
+        .map(|note| {
+            Ok(encoder
+                .tokenizer()
+                .tokenize(note)?
+                .iter()
+                .map(|own| own.id)
+                .collect())
+        })
+        .collect::<Result<_>>()?;
+    let mut step = 1;
+    while all.len() < count {
+        for at in 0..notes.len() {
+            all.extend_from_slice(&notes[(at * step) % notes.len()]);
+        }
+        step += 2;
+    }
+    all.truncate(count);
+    Ok(all)
+}
+
+fn read(folder: &Path, notes: &mut Vec<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => read(&path, notes)?,
+            false if path.extension().is_some_and(|own| own == "md") => {
+                notes.push(std::fs::read_to_string(path)?)
+            }
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// Seconds to encode `text` as one document.
+fn encode(encoder: &Encoder, text: &[u32]) -> Result<f64> {
+    let passages: Vec<PassageInput> = text
+        .chunks(BODY)
+        .map(|body| PassageInput { prefix: &[], body })
+        .collect();
+    let runs = if text.len() > 100_000 { 1 } else { 3 };
+    let times: Vec<f64> = (0..runs)
+        .map(|_| seconds(|| encoder.encode(&passages).map(drop)))
+        .collect::<Result<_>>()?;
+    Ok(support::median(times))
+}
+
+/// The slope of log time over log length.
+fn exponent(lengths: &[f64], times: &[f64]) -> f64 {
+    let count = lengths.len() as f64;
+    let mean = |values: &[f64]| values.iter().map(|value| value.ln()).sum::<f64>() / count;
+    let (x, y) = (mean(lengths), mean(times));
+    let pairs = || lengths.iter().zip(times);
+    let covariance: f64 = pairs().map(|(a, b)| (a.ln() - x) * (b.ln() - y)).sum();
+    let variance: f64 = pairs().map(|(a, _)| (a.ln() - x).powi(2)).sum();
+    covariance / variance
+}
+
+/// The most memory that was resident.
+fn peak_mb() -> Result<usize> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap_or_default();
+    let kb = line.split_whitespace().nth(1).unwrap_or("0");
+    Ok(kb.parse::<usize>()? / 1024)
+}
