@@ -16,9 +16,9 @@ use crate::{
 /// Passages up to which every vector is scanned: some 12 ms on two cores.
 const MAX_EXACT_PASSAGES: usize = 1_000_000;
 /// Deviations that a document's best passage may exceed what is expected of it.
-const REACH: f32 = 1.5;
+const REACH: f32 = 2.0;
 /// Rounds in which documents are scanned.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 16;
 
 /// A question's vector in int8.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub fn nearest_by_document(
         let threshold = nearest.threshold;
         let found = round
             .par_iter()
-            .with_min_len(64)
+            .with_min_len(16)
             .fold(
                 || Nearest {
                     threshold,

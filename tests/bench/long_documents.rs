@@ -1,16 +1,22 @@
 //! What one long document costs: time and memory against its length, and sparse against dense attention.
 //!
-//! `cargo bench --bench long_documents [-- LARGEST]` encodes documents of 8k to LARGEST (1M) tokens with global blocks
-//! whose output is not zero, and prints time per token, the exponent of the cost and the peak of memory.
+//! `cargo bench --bench long_documents [-- LARGEST [VAULT]]` encodes documents of 8k to LARGEST (1M) tokens with global
+//! blocks whose output is not zero, and prints time per token, the exponent of the cost and the peak of memory; then
+//! what the blocks add to a vault (the bundled one).
 
 #[path = "support.rs"]
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use shas::model::{
-    Encoder, PassageInput,
-    global::{GlobalConfig, GlobalWeights, config::Branches},
+use shas::{
+    corpus,
+    model::{
+        Encoder, PassageInput,
+        config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
+        global::{GlobalConfig, GlobalWeights, config::Branches},
+    },
+    text::{LayoutOptions, Passage, layout},
 };
 use support::{Result, project, seconds};
 
@@ -19,12 +25,15 @@ const LENGTHS: [usize; 5] = [8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20];
 const BODY: usize = 230;
 
 fn main() -> Result<()> {
-    let largest = std::env::args().filter_map(|own| own.parse().ok()).next();
-    let largest = largest.unwrap_or(1 << 20);
+    let mut arguments = std::env::args().skip(1).filter(|own| own != "--bench");
+    let largest = arguments.next().map_or(Ok(1 << 20), |own| own.parse())?;
+    let folder = arguments.next().map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| project().join("corpora/vault"));
     let plain = load()?;
     let text = tokens(&plain, largest)?;
     let sparse = with_blocks(load()?, &GlobalConfig::default())?;
     println!("{} threads", rayon::current_num_threads());
+    vault(&plain, &sparse, &folder)?;
     let (mut lengths, mut times) = (Vec::new(), Vec::new());
     for length in LENGTHS.into_iter().filter(|&length| length <= largest) {
         let time = encode(&sparse, &text[..length])?;
@@ -45,7 +54,74 @@ fn main() -> Result<()> {
         per_token(times.len() - 1) / per_token(0),
         exponent(&lengths, &times)
     );
+    parts(&plain, &text[..largest.min(128 << 10)])?;
     dense(&plain, &sparse, &text)
+}
+
+/// What the blocks add to the time of a vault: its notes in batches, as when it is indexed.
+fn vault(plain: &Encoder, sparse: &Encoder, folder: &Path) -> Result<()> {
+    let options = LayoutOptions {
+        max_tokens: MAX_PASSAGE_TOKENS,
+        max_prefix: MAX_PREFIX_TOKENS,
+    };
+    let mut notes: Vec<Vec<(Vec<u32>, Vec<u32>)>> = Vec::new();
+    for document in corpus::read(folder)?.flatten() {
+        let passages = layout(&document, plain.tokenizer(), &options)?.passages;
+        let ids = |passage: Passage| {
+            let body = passage.tokens.iter().map(|token| token.id).collect();
+            (passage.prefix.to_vec(), body)
+        };
+        notes.push(passages.into_iter().map(ids).collect());
+    }
+    let inputs: Vec<Vec<PassageInput>> = notes
+        .iter()
+        .map(|note| {
+            let passages = note.iter();
+            passages
+                .map(|(prefix, body)| PassageInput { prefix, body })
+                .collect()
+        })
+        .collect();
+    let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
+    let (mut without, mut with) = (0.0, 0.0);
+    for batch in inputs.chunks(64) {
+        without += seconds(|| plain.encode_documents(batch).map(drop))?;
+        with += seconds(|| sparse.encode_documents(batch).map(drop))?;
+    }
+    println!(
+        "{}, {} notes: {without:.1} s without global blocks, {:+.0}% with them",
+        folder.display(),
+        notes.len(),
+        1e2 * (with / without - 1.0)
+    );
+    Ok(())
+}
+
+/// What each branch costs by itself, beside blocks that have none.
+fn parts(plain: &Encoder, text: &[u32]) -> Result<()> {
+    let without = encode(plain, text)?;
+    for (name, which) in [
+        ("none", 3),
+        ("window", 0),
+        ("compressed", 1),
+        ("selected", 2),
+    ] {
+        let config = GlobalConfig {
+            branches: Branches {
+                window: which == 0,
+                compressed: which == 1,
+                selected: which == 2,
+            },
+            ..GlobalConfig::default()
+        };
+        let time = encode(&with_blocks(load()?, &config)?, text)? - without;
+        println!(
+            "{:>8} tokens, branch {name}: {:.1} µs a token",
+            text.len(),
+            1e6 * time / text.len() as f64
+        );
+    }
+    Ok(())
 }
 
 /// Dense attention in the same blocks, beside the sparse one: block time only.

@@ -155,6 +155,11 @@ impl Context {
         means
     }
 
+    /// Chunks of a leaf.
+    pub fn chunks_of_leaf(&self, leaf: usize) -> std::ops::Range<usize> {
+        self.leaf_chunks[leaf] as usize..self.leaf_chunks[leaf + 1] as usize
+    }
+
     /// Chunks that hold any of these tokens, of which there is at least one.
     pub fn chunks_of(&self, tokens: &std::ops::Range<usize>) -> std::ops::Range<usize> {
         let first = self

@@ -66,19 +66,24 @@ impl Lists {
         };
         for side in [window.start..own.start, own.end..window.end] {
             if side.start < side.end {
-                lists.window.extend(ranges(context, &side, tokens.start));
+                lists.window.extend(ranges(
+                    context,
+                    context.chunks_of(&side),
+                    &side,
+                    tokens.start,
+                ));
             }
         }
         if config.branches.selected {
             let leaves = &context.pyramid.levels[context.pyramid.leaf_level() - 1];
-            for leaf in lists
-                .leaves
-                .iter()
-                .map(|&leaf| leaves.tokens_of(leaf as usize))
-            {
+            for &leaf in &lists.leaves {
+                let chunks = context.chunks_of_leaf(leaf as usize);
+                let leaf = leaves.tokens_of(leaf as usize);
                 // What the window has read whole is not read again.
                 if leaf.start < window.start || window.end < leaf.end {
-                    lists.selected.extend(ranges(context, &leaf, tokens.start));
+                    lists
+                        .selected
+                        .extend(ranges(context, chunks, &leaf, tokens.start));
                 }
             }
         }
@@ -205,13 +210,14 @@ fn relevances(looks: &Looks) -> [f32; N_RELEVANCES] {
     scores.map(|score| 2.0 / (1.0 + (-score).exp()))
 }
 
-/// The chunks of some tokens, cut to them, with their distance from a token.
+/// The chunks that hold some tokens, cut to them, with their distance from a token.
 fn ranges<'a>(
     context: &'a Context,
+    chunks: Range<usize>,
     tokens: &'a Range<usize>,
     from: usize,
 ) -> impl Iterator<Item = ChunkRange> + 'a {
-    context.chunks_of(tokens).map(move |chunk| {
+    chunks.map(move |chunk| {
         let (first, end) = (
             context.chunk_tokens[chunk] as usize,
             context.chunk_tokens[chunk + 1] as usize,

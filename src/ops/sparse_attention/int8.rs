@@ -17,12 +17,10 @@ pub const CHUNK: usize = PANEL_COLUMNS;
 #[derive(Debug, Default)]
 pub struct PackedLatents {
     size: usize,
-    /// Of each chunk `size / LINE_DEPTHS` lines as keys, then as many as values.
+    /// A record for each chunk, so that a copy of it is a copy of one place: `size / LINE_DEPTHS` lines as keys, as
+    /// many as values, the sums of the codes of each latent (i32, one line) and of each dimension (i16), and the
+    /// scales (f32, one line).
     lines: Vec<Line>,
-    /// Σ of the codes of each latent, `[n_chunks, CHUNK]`, and of each dimension, `[n_chunks, size]`.
-    key_sums: Vec<i32>,
-    value_sums: Vec<i16>,
-    scales: Vec<f32>,
 }
 
 /// Some consecutive latents of a chunk.
@@ -37,17 +35,17 @@ pub struct ChunkRange {
 }
 
 impl PackedLatents {
-    /// Latents of `size` dimensions, a multiple of 16.
+    /// Latents of `size` dimensions, a multiple of 32.
     pub fn new(size: usize) -> Self {
         Self {
             size,
-            ..Self::default()
+            lines: Vec::new(),
         }
     }
 
     /// Number of chunks.
     pub fn n_chunks(&self) -> usize {
-        self.scales.len() / CHUNK
+        self.lines.len() / self.record_lines()
     }
 
     /// Appends latents, `[n, size]`, as whole chunks; the last is padded.
@@ -61,40 +59,52 @@ impl PackedLatents {
     /// Appends all chunks of `other`.
     pub fn append(&mut self, other: &Self) {
         self.lines.extend_from_slice(&other.lines);
-        self.key_sums.extend_from_slice(&other.key_sums);
-        self.value_sums.extend_from_slice(&other.value_sums);
-        self.scales.extend_from_slice(&other.scales);
+    }
+
+    /// Lines of the keys, and of the values.
+    fn key_lines(&self) -> usize {
+        self.size / LINE_DEPTHS
+    }
+
+    /// Lines of the sums of the dimensions.
+    fn sum_lines(&self) -> usize {
+        self.size * size_of::<i16>() / size_of::<Line>()
+    }
+
+    fn record_lines(&self) -> usize {
+        2 * self.key_lines() + 1 + self.sum_lines() + 1
     }
 
     /// Copies the chunks of a list together.
     #[inline(always)]
     fn gather(&self, list: &[ChunkRange], gathered: &mut PackedKeys) {
         let zero = Line([0; PANEL_COLUMNS * LINE_DEPTHS]);
-        let chunk_lines = self.size / LINE_DEPTHS;
+        let (key_lines, record_lines) = (self.key_lines(), self.record_lines());
         let depth = CHUNK / LINE_DEPTHS;
-        let n_panels = self.size / PANEL_COLUMNS;
         gathered.keys.clear();
         gathered.key_sums.clear();
         gathered.key_scales.clear();
-        gathered.values.resize(list.len() * chunk_lines, zero);
+        gathered.values.resize(list.len() * key_lines, zero);
         gathered.value_sums.clear();
         gathered.value_sums.resize(self.size, 0);
         for (at, range) in list.iter().enumerate() {
-            let chunk = range.chunk as usize;
-            let lines = &self.lines[2 * chunk * chunk_lines..][..2 * chunk_lines];
-            let (keys, values) = lines.split_at(chunk_lines);
+            let record = &self.lines[range.chunk as usize * record_lines..][..record_lines];
+            let (keys, rest) = record.split_at(key_lines);
+            let (values, rest) = rest.split_at(key_lines);
+            let (key_sums, rest) = rest.split_at(1);
+            let (value_sums, scales) = rest.split_at(self.sum_lines());
             gathered.keys.extend_from_slice(keys);
             for (panel, values) in values.chunks_exact(depth).enumerate() {
                 let to = (panel * list.len() + at) * depth;
                 gathered.values[to..to + depth].copy_from_slice(values);
             }
-            debug_assert_eq!(values.len(), n_panels * depth);
-            let own = chunk * CHUNK..(chunk + 1) * CHUNK;
             gathered
                 .key_sums
-                .extend_from_slice(&self.key_sums[own.clone()]);
-            gathered.key_scales.extend_from_slice(&self.scales[own]);
-            let sums = &self.value_sums[chunk * self.size..][..self.size];
+                .extend_from_slice(bytemuck::cast_slice(key_sums));
+            gathered
+                .key_scales
+                .extend_from_slice(bytemuck::cast_slice(scales));
+            let sums: &[i16] = bytemuck::cast_slice(value_sums);
             for (sum, own) in gathered.value_sums.iter_mut().zip(sums) {
                 *sum += i32::from(*own);
             }
@@ -134,12 +144,18 @@ impl Kernel for Push<'_> {
             chunk.pack(rows, rows);
             packed.lines.extend_from_slice(&chunk.keys);
             packed.lines.extend_from_slice(&chunk.values);
-            packed.key_sums.extend_from_slice(&chunk.key_sums);
-            let sums = chunk.value_sums.iter().map(|&sum| sum as i16);
-            packed.value_sums.extend(sums);
-            packed.scales.extend_from_slice(&chunk.key_scales);
+            let sums: Vec<i16> = chunk.value_sums.iter().map(|&sum| sum as i16).collect();
+            packed.lines.extend(as_lines(&chunk.key_sums));
+            packed.lines.extend(as_lines(&sums));
+            packed.lines.extend(as_lines(&chunk.key_scales));
         }
     }
+}
+
+/// Numbers that fill whole lines, as those.
+fn as_lines<T: bytemuck::Pod>(numbers: &[T]) -> impl Iterator<Item = Line> {
+    let bytes: &[i8] = bytemuck::cast_slice(numbers);
+    bytes.as_chunks().0.iter().map(|&bytes| Line(bytes))
 }
 
 /// Room for what a list names and for scores, kept between calls.
