@@ -11,6 +11,7 @@ pub mod simd;
 pub mod similarity;
 pub mod small_product;
 pub mod sparse_attention;
+pub mod window_attention;
 
 mod rows;
 mod tensors;
