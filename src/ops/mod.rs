@@ -3,6 +3,7 @@
 //! The global attention's operations have a folder each: a definition that is easy to read (`_slow`), a fast form for
 //! the processor, a backward, and an operation for candle. None ever holds a number for each query and key.
 
+pub mod abstraction_pool;
 pub mod granule_keys;
 pub mod int8_product;
 pub mod passage_attention;
