@@ -1,7 +1,7 @@
 //! Products of small f32 matrices, tile by tile in registers: what the sparse operations are made of.
 
 use super::{
-    pointwise::{Block, LANES, mul_add},
+    pointwise::{Block, LANES, multiply_add},
     simd::Isa,
 };
 
@@ -35,10 +35,8 @@ pub struct Size {
     pub n_columns: usize,
 }
 
-/// Rows of a tile where a register holds a block: enough sums to hide the latency of the additions.
-const WIDE_ROWS: usize = 8;
-/// Rows of a tile where a block takes two registers or more of sixteen.
-const NARROW_ROWS: usize = 4;
+/// Rows of a tile: with two blocks of columns, enough sums to hide the latency of an addition.
+const ROWS: usize = 4;
 
 /// Adds `left · right` to `sums`.
 #[inline(always)]
@@ -52,67 +50,142 @@ pub fn add_product<I: Isa>(left: Left, right: Right, size: Size, mut sums: Sums)
     assert!(last(size.n_rows, left.row_stride, depth_end) <= left.values.len());
     assert!(last(size.depth, right.stride, size.n_columns) <= right.values.len());
     assert!(last(size.n_rows, sums.stride, size.n_columns) <= sums.values.len());
-    let mut row = 0;
-    // The processors whose tiles of int8 have six rows are those with 32 registers.
-    if I::TILE_ROWS > NARROW_ROWS {
-        while row + WIDE_ROWS <= size.n_rows {
-            // SAFETY: the assertions above hold for every row below `n_rows`.
-            unsafe { add_rows::<I, WIDE_ROWS>(left, right, size, row, &mut sums) };
-            row += WIDE_ROWS;
+    let sides = Sides {
+        left,
+        right,
+        depth: size.depth,
+    };
+    let rows = size.n_rows - size.n_rows % ROWS;
+    // The processors whose tiles of int8 have more than four rows have registers for two blocks.
+    let pairs = if I::TILE_ROWS > ROWS {
+        size.n_columns - size.n_columns % (2 * LANES)
+    } else {
+        0
+    };
+    for row in (0..rows).step_by(ROWS) {
+        for column in (0..pairs).step_by(2 * LANES) {
+            // SAFETY: the assertions above hold for every row and column.
+            unsafe { add_tile::<I, 2>(&sides, row, column, &mut sums) };
+        }
+        for column in (pairs..size.n_columns).step_by(LANES) {
+            // SAFETY: as above.
+            unsafe { add_tile::<I, 1>(&sides, row, column, &mut sums) };
         }
     }
-    while row + NARROW_ROWS <= size.n_rows {
-        // SAFETY: as above.
-        unsafe { add_rows::<I, NARROW_ROWS>(left, right, size, row, &mut sums) };
-        row += NARROW_ROWS;
-    }
-    while row < size.n_rows {
-        // SAFETY: as above.
-        unsafe { add_rows::<I, 1>(left, right, size, row, &mut sums) };
-        row += 1;
+    for row in rows..size.n_rows {
+        for column in (0..size.n_columns).step_by(LANES) {
+            // SAFETY: as above.
+            unsafe { add_row::<I>(&sides, row, column, &mut sums) };
+        }
     }
 }
 
-/// Adds `ROWS` rows of the product, from `row` on.
+/// What a tile is multiplied from.
+struct Sides<'a> {
+    left: Left<'a>,
+    right: Right<'a>,
+    depth: usize,
+}
+
+/// Adds [`ROWS`] rows and `BLOCKS` (1 or 2) blocks of columns of the product.
+///
+/// The sums are named one by one: in an array the compiler would keep them in memory.
 ///
 /// # Safety
 ///
-/// Those rows of `left` and `sums`, and all of `right`, lie inside their slices.
+/// What is read and written from `row` and `column` on lies inside its slices.
 #[inline(always)]
-unsafe fn add_rows<I: Isa, const ROWS: usize>(
-    left: Left,
-    right: Right,
-    size: Size,
+unsafe fn add_tile<I: Isa, const BLOCKS: usize>(
+    sides: &Sides,
     row: usize,
+    column: usize,
     sums: &mut Sums,
 ) {
-    for column in (0..size.n_columns).step_by(LANES) {
-        // SAFETY: the caller has checked all that is read and written here; a block needs no alignment.
-        unsafe {
-            let values = left.values.as_ptr().add(row * left.row_stride);
-            let blocks = right.values.as_ptr().add(column);
-            let out = sums.values.as_mut_ptr().add(row * sums.stride + column);
-            let mut tile = [[0.0; LANES]; ROWS];
-            for (own, block) in tile.iter_mut().enumerate() {
-                *block = out.add(own * sums.stride).cast::<Block>().read_unaligned();
-            }
-            for depth in 0..size.depth {
-                let block = blocks.add(depth * right.stride).cast::<Block>();
-                let block = block.read_unaligned();
-                let values = values.add(depth * left.depth_stride);
-                for (own, sums) in tile.iter_mut().enumerate() {
-                    let value = *values.add(own * left.row_stride);
-                    for lane in 0..LANES {
-                        sums[lane] = mul_add::<I>(value, block[lane], sums[lane]);
-                    }
-                }
-            }
-            for (own, block) in tile.iter().enumerate() {
-                let out = out.add(own * sums.stride).cast::<Block>();
-                out.write_unaligned(*block);
+    // SAFETY: the caller has checked all of it.
+    unsafe {
+        let Sides { left, right, depth } = sides;
+        let first = left.values.as_ptr().add(row * left.row_stride);
+        let block = right.values.as_ptr().add(column);
+        let out = sums.values.as_mut_ptr().add(row * sums.stride + column);
+        // The second block is the first again where there is one; nothing is made of it then.
+        let next = (BLOCKS - 1) * LANES;
+        let (row, stride) = (left.row_stride, sums.stride);
+        let (mut a, mut a_next) = (load(out), load(out.add(next)));
+        let (mut b, mut b_next) = (load(out.add(stride)), load(out.add(stride + next)));
+        let (mut c, mut c_next) = (load(out.add(2 * stride)), load(out.add(2 * stride + next)));
+        let (mut d, mut d_next) = (load(out.add(3 * stride)), load(out.add(3 * stride + next)));
+        for depth in 0..*depth {
+            let block = block.add(depth * right.stride);
+            let values = first.add(depth * left.depth_stride);
+            let own = load(block);
+            a = multiply_add::<I>(&[*values; LANES], &own, &a);
+            b = multiply_add::<I>(&[*values.add(row); LANES], &own, &b);
+            c = multiply_add::<I>(&[*values.add(2 * row); LANES], &own, &c);
+            d = multiply_add::<I>(&[*values.add(3 * row); LANES], &own, &d);
+            if BLOCKS == 2 {
+                let own = load(block.add(next));
+                a_next = multiply_add::<I>(&[*values; LANES], &own, &a_next);
+                b_next = multiply_add::<I>(&[*values.add(row); LANES], &own, &b_next);
+                c_next = multiply_add::<I>(&[*values.add(2 * row); LANES], &own, &c_next);
+                d_next = multiply_add::<I>(&[*values.add(3 * row); LANES], &own, &d_next);
             }
         }
+        if BLOCKS == 2 {
+            store(out.add(next), &a_next);
+            store(out.add(stride + next), &b_next);
+            store(out.add(2 * stride + next), &c_next);
+            store(out.add(3 * stride + next), &d_next);
+        }
+        store(out, &a);
+        store(out.add(stride), &b);
+        store(out.add(2 * stride), &c);
+        store(out.add(3 * stride), &d);
     }
+}
+
+/// Adds one row and block of the product.
+///
+/// # Safety
+///
+/// As for [`add_tile`].
+#[inline(always)]
+unsafe fn add_row<I: Isa>(sides: &Sides, row: usize, column: usize, sums: &mut Sums) {
+    // SAFETY: the caller has checked all of it.
+    unsafe {
+        let Sides { left, right, depth } = sides;
+        let first = left.values.as_ptr().add(row * left.row_stride);
+        let block = right.values.as_ptr().add(column);
+        let out = sums.values.as_mut_ptr().add(row * sums.stride + column);
+        let mut own = load(out);
+        for depth in 0..*depth {
+            let value = *first.add(depth * left.depth_stride);
+            let block = load(block.add(depth * right.stride));
+            own = multiply_add::<I>(&[value; LANES], &block, &own);
+        }
+        store(out, &own);
+    }
+}
+
+/// Reads a block, which need not be aligned.
+///
+/// # Safety
+///
+/// The block lies inside a slice.
+#[inline(always)]
+unsafe fn load(from: *const f32) -> Block {
+    // SAFETY: the caller's.
+    unsafe { from.cast::<Block>().read_unaligned() }
+}
+
+/// Writes a block, which need not be aligned.
+///
+/// # Safety
+///
+/// The block lies inside a slice that nobody else reads.
+#[inline(always)]
+unsafe fn store(to: *mut f32, block: &Block) {
+    // SAFETY: the caller's.
+    unsafe { to.cast::<Block>().write_unaligned(*block) }
 }
 
 #[cfg(test)]
@@ -140,20 +213,32 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_product_equals_its_definition(n_rows in 0usize..20, depth in 0usize..20, blocks in 0usize..3, transposed in any::<bool>()) {
+        fn a_product_equals_its_definition(
+            n_rows in 0usize..20,
+            depth in 0usize..20,
+            blocks in 0usize..4,
+            transposed in any::<bool>(),
+        ) {
             let n_columns = blocks * LANES;
-            let numbers = |count: usize, phase: f32| -> Vec<f32> { (0..count).map(|at| (at as f32 * 0.7 + phase).sin()).collect() };
-            let (a, b) = (numbers(n_rows * depth, 0.1), numbers(depth * (n_columns + 3), 0.4));
             let (row_stride, depth_stride) = if transposed { (1, n_rows) } else { (depth, 1) };
+            let stride = n_columns + 3;
+            let numbers = |count: usize, phase: f32| -> Vec<f32> {
+                (0..count).map(|at| (at as f32 * 0.7 + phase).sin()).collect()
+            };
+            let (a, b) = (numbers(n_rows * depth, 0.1), numbers(depth * stride, 0.4));
             let left = Left { values: &a, row_stride, depth_stride };
-            let right = Right { values: &b, stride: n_columns + 3 };
+            let right = Right { values: &b, stride };
+            let size = Size { n_rows, depth, n_columns };
             for instructions in Instructions::all() {
                 let mut sums = vec![1.0; n_rows * (n_columns + 1)];
-                instructions.run(Product(left, right, Size { n_rows, depth, n_columns }, &mut sums));
+                instructions.run(Product(left, right, size, &mut sums));
                 for (at, sum) in sums.iter().enumerate() {
                     let (row, column) = (at / (n_columns + 1), at % (n_columns + 1));
-                    let products = (0..depth).filter(|_| column < n_columns).map(|depth| a[row * row_stride + depth * depth_stride] * b[depth * (n_columns + 3) + column]);
-                    let expected = 1.0 + products.sum::<f32>();
+                    let mut expected = 1.0;
+                    for own in (0..depth).filter(|_| column < n_columns) {
+                        let value = a[row * row_stride + own * depth_stride];
+                        expected += value * b[own * stride + column];
+                    }
                     prop_assert!((sum - expected).abs() < 1e-4, "{sum} {expected}");
                 }
             }

@@ -39,12 +39,13 @@ pub fn group_by_affinity(
     while start < affinities.len() {
         let mut end = affinities.len();
         if end - start > most {
-            end = start + least;
-            for border in end..=start + most {
-                if affinities[border] < affinities[end] {
-                    end = border;
+            let mut lowest = start + least;
+            for border in start + least..=start + most {
+                if affinities[border] < affinities[lowest] {
+                    lowest = border;
                 }
             }
+            end = lowest;
         }
         borders.push(end as u32);
         start = end;

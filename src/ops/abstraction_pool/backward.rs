@@ -100,29 +100,7 @@ impl Kernel for PoolBackward<'_> {
             }
             return (query, residual);
         }
-        let mut d_means = self.d_parents.to_vec();
-        let parents = Left {
-            values: self.d_parents,
-            row_stride: dimensions,
-            depth_stride: 1,
-        };
-        let learned = self.inputs.pooling == Pooling::Attention;
-        if learned {
-            let size = Size {
-                n_rows: n_parents,
-                depth: dimensions,
-                n_columns: dimensions,
-            };
-            let right = Right {
-                values: self.inputs.residual,
-                stride: dimensions,
-            };
-            let sums = Sums {
-                values: &mut d_means,
-                stride: dimensions,
-            };
-            add_product::<I>(parents, right, size, sums);
-        }
+        let d_means = self.d_means::<I>();
         let mut means = vec![0.0; self.d_parents.len()];
         let mut weights = Vec::new();
         for at in 0..n_parents {
@@ -130,13 +108,18 @@ impl Kernel for PoolBackward<'_> {
             let mean_of = &mut means[own.clone()];
             attend::<I>(self.inputs, self.first + at, &mut weights);
             mean(self.inputs, self.first + at, &weights, mean_of);
-            self.weighted::<I>(at, &weights, &d_means[own], mean_of, &mut query);
+            let pooled = Pooled {
+                weights: &weights,
+                mean: mean_of,
+                gradient: &d_means[own],
+            };
+            self.weighted::<I>(at, &pooled, &mut query);
         }
-        if learned {
+        if self.inputs.pooling == Pooling::Attention {
             let left = Left {
+                values: self.d_parents,
                 row_stride: 1,
                 depth_stride: dimensions,
-                ..parents
             };
             let right = Right {
                 values: &means,
@@ -157,21 +140,52 @@ impl Kernel for PoolBackward<'_> {
     }
 }
 
+/// A parent's mean.
+struct Pooled<'a> {
+    /// What each child weighs.
+    weights: &'a [f32],
+    mean: &'a [f32],
+    gradient: &'a [f32],
+}
+
 impl PoolBackward<'_> {
-    /// Children of a parent under the mean weighted by `weights`.
+    /// The gradients of the means: those of the parents, and what the residual passes back.
     #[inline(always)]
-    fn weighted<I: Isa>(
-        &mut self,
-        at: usize,
-        weights: &[f32],
-        d_mean: &[f32],
-        mean: &[f32],
-        d_query: &mut [f32],
-    ) {
+    fn d_means<I: Isa>(&self) -> Vec<f32> {
+        let dimensions = self.inputs.dimensions();
+        let mut d_means = self.d_parents.to_vec();
+        if self.inputs.pooling == Pooling::Attention {
+            let left = Left {
+                values: self.d_parents,
+                row_stride: dimensions,
+                depth_stride: 1,
+            };
+            let right = Right {
+                values: self.inputs.residual,
+                stride: dimensions,
+            };
+            let size = Size {
+                n_rows: self.d_parents.len() / dimensions,
+                depth: dimensions,
+                n_columns: dimensions,
+            };
+            let sums = Sums {
+                values: &mut d_means,
+                stride: dimensions,
+            };
+            add_product::<I>(left, right, size, sums);
+        }
+        d_means
+    }
+
+    /// Children of a parent that is a mean.
+    #[inline(always)]
+    fn weighted<I: Isa>(&mut self, at: usize, pooled: &Pooled, d_query: &mut [f32]) {
+        let (weights, d_mean) = (pooled.weights, pooled.gradient);
         let dimensions = self.inputs.dimensions();
         let factor = 1.0 / (dimensions as f32).sqrt();
         let start = self.inputs.borders[self.first] as usize;
-        let of_mean = dot::<I>(d_mean, mean);
+        let of_mean = dot::<I>(d_mean, pooled.mean);
         for (child, weight) in self.inputs.children_of(self.first + at).zip(weights) {
             let latent = &self.inputs.children[child * dimensions..][..dimensions];
             let gradient = &mut self.children[(child - start) * dimensions..][..dimensions];

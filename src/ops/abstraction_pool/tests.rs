@@ -87,7 +87,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn the_fast_form_equals_the_definition(seed in any::<u64>(), counts in prop::collection::vec(0usize..9, 0..80)) {
+    fn the_fast_form_equals_the_definition(
+        seed in any::<u64>(),
+        counts in prop::collection::vec(0usize..9, 0..80),
+    ) {
         let sample = Sample::new(seed, &counts);
         for pooling in POOLINGS {
             let learned = sample.learned();
@@ -98,7 +101,10 @@ proptest! {
     }
 
     #[test]
-    fn a_mean_of_means_is_the_mean_of_the_tokens(seed in any::<u64>(), counts in prop::collection::vec(1usize..6, 1..12)) {
+    fn a_mean_of_means_is_the_mean_of_the_tokens(
+        seed in any::<u64>(),
+        counts in prop::collection::vec(1usize..6, 1..12),
+    ) {
         let mut tokens = Sample::new(seed, &counts).untrained();
         tokens.sizes.fill(1.0);
         let nodes = forward(&tokens.inputs(Pooling::Attention));

@@ -95,7 +95,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn the_fast_form_equals_the_definition(seed in any::<u64>(), n_groups in 0usize..5, n_keys in 1usize..90) {
+    fn the_fast_form_equals_the_definition(
+        seed in any::<u64>(),
+        n_groups in 0usize..5,
+        n_keys in 1usize..90,
+    ) {
         let lists = random_lists(seed, n_groups, n_keys);
         let sample = Sample::new(seed, lists, n_keys, 1 + seed as usize % 8, 16 * (1 + seed as usize % 4));
         assert_near(&forward(&sample.inputs()), &sample.expected(), TOLERANCE);
@@ -110,7 +114,10 @@ proptest! {
     }
 
     #[test]
-    fn identical_keys_under_one_size_equal_all_of_them(seed in any::<u64>(), sizes in prop::collection::vec(1usize..9, 1..20)) {
+    fn identical_keys_under_one_size_equal_all_of_them(
+        seed in any::<u64>(),
+        sizes in prop::collection::vec(1usize..9, 1..20),
+    ) {
         // Each node's tokens share a latent; attention to the node with the log of its size is attention to them.
         let mut nodes = KeyLists::default();
         nodes.push(5, [KeyRange { start: 0, end: sizes.len() as u32, bucket: 3 }]);
