@@ -6,6 +6,7 @@
 pub mod abstraction_pool;
 pub mod granule_keys;
 pub mod int8_product;
+pub mod lightning_index;
 pub mod passage_attention;
 pub mod pointwise;
 pub mod simd;

@@ -1,0 +1,151 @@
+//! The descent: from the top of a pyramid of keys, open the best nodes of each level until the leaves.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    IndexKeys, IndexQueries, Indexer, Ranked, ascending, keep_best,
+    keys::GroupRows,
+    scores::{Scratch, score},
+};
+
+/// A level of the pyramid.
+#[derive(Debug, Clone, Copy)]
+pub struct LevelKeys<'a> {
+    pub keys: &'a IndexKeys,
+    /// Node `j` has the children `children[j]..children[j + 1]` of the level below, all of them in their order; the
+    /// level of the leaves has none.
+    pub children: &'a [u32],
+}
+
+/// Queries that share a selection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    pub queries: Range<u32>,
+    /// The leaves of their own passage, which are never selected.
+    pub own: Range<u32>,
+}
+
+/// A node of the pyramid; level 0 is that of the leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node {
+    pub level: u8,
+    pub index: u32,
+}
+
+/// What a group reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The best leaves, ascending.
+    pub leaves: Vec<u32>,
+    /// Nodes that together hold every leaf outside the own passage once: those that were scored and not opened, and
+    /// all leaves that were scored.
+    pub cover: Vec<Node>,
+}
+
+/// The selection of each group; `levels` go from the leaves to the top. Costs O(log n) a group.
+///
+/// Ancestors of the own passage are always opened, beside the best, so that the cover stays exact.
+pub fn descend(
+    indexer: &Indexer,
+    levels: &[LevelKeys],
+    queries: &IndexQueries,
+    groups: &[Group],
+) -> Vec<Selection> {
+    let pyramid = Pyramid {
+        indexer,
+        levels,
+        spans: spans(levels),
+    };
+    let select = |scratch: &mut Scratch, group: &Group| {
+        let rows = GroupRows::new(indexer, queries, group.queries.clone());
+        pyramid.select(&rows, &group.own, scratch)
+    };
+    groups
+        .par_iter()
+        .map_init(Scratch::default, select)
+        .collect()
+}
+
+/// The leaves of every node, as borders: node `j` of a level has the leaves `spans[level][j]..spans[level][j + 1]`.
+fn spans(levels: &[LevelKeys]) -> Vec<Vec<u32>> {
+    let mut spans: Vec<Vec<u32>> = Vec::with_capacity(levels.len());
+    for level in levels {
+        spans.push(match spans.last() {
+            None => (0..=level.keys.len() as u32).collect(),
+            Some(below) => level
+                .children
+                .iter()
+                .map(|child| below[*child as usize])
+                .collect(),
+        });
+    }
+    spans
+}
+
+struct Pyramid<'a> {
+    indexer: &'a Indexer,
+    levels: &'a [LevelKeys<'a>],
+    spans: Vec<Vec<u32>>,
+}
+
+impl Pyramid<'_> {
+    fn select(&self, rows: &GroupRows, own: &Range<u32>, scratch: &mut Scratch) -> Selection {
+        let mut selection = Selection::default();
+        let n_top = self.levels.last().map_or(0, |top| top.keys.len() as u32);
+        let mut open: Vec<u32> = (0..n_top).collect();
+        for (level, keys) in self.levels.iter().enumerate().rev() {
+            let (scored, ancestors) = self.part(level, &open, own);
+            score(rows, keys.keys, &scored, scratch);
+            let ranked = scratch.scores.iter().copied().zip(scored.iter().copied());
+            let mut best: Vec<Ranked> = ranked.collect();
+            let leaf = level == 0;
+            keep_best(
+                &mut best,
+                if leaf {
+                    self.indexer.leaves
+                } else {
+                    self.indexer.kept
+                },
+            );
+            let mut best = ascending(&best);
+            let closed = |node: &u32| leaf || best.binary_search(node).is_err();
+            let cover = scored.into_iter().filter(closed).map(|index| Node {
+                level: level as u8,
+                index,
+            });
+            selection.cover.extend(cover);
+            if leaf {
+                selection.leaves = best;
+                break;
+            }
+            best.extend(ancestors);
+            best.sort_unstable();
+            let children =
+                |node: u32| keys.children[node as usize]..keys.children[node as usize + 1];
+            open = best.into_iter().flat_map(children).collect();
+        }
+        selection
+    }
+
+    /// Nodes without a leaf of the own passage, and those with some: the own passage's ancestors. Nodes that hold
+    /// nothing else are in neither.
+    fn part(&self, level: usize, nodes: &[u32], own: &Range<u32>) -> (Vec<u32>, Vec<u32>) {
+        let (mut scored, mut ancestors) = (Vec::new(), Vec::new());
+        for node in nodes {
+            let spans = &self.spans[level][*node as usize..];
+            let (start, end) = (spans[0], spans[1]);
+            let apart = own.is_empty() || end <= own.start || own.end <= start;
+            let inside = own.start <= start && end <= own.end;
+            if start == end {
+                continue;
+            } else if apart {
+                scored.push(*node);
+            } else if !inside {
+                ancestors.push(*node);
+            }
+        }
+        (scored, ancestors)
+    }
+}
