@@ -4,6 +4,7 @@
 //! the processor, a backward, and an operation for candle. None ever holds a number for each query and key.
 
 pub mod abstraction_pool;
+pub mod gates;
 pub mod granule_keys;
 pub mod int8_product;
 pub mod lightning_index;
