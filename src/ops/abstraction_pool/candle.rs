@@ -44,6 +44,30 @@ pub fn abstraction_pool(tensors: &PoolTensors, nodes: Arc<Nodes>) -> Result<Tens
     children.apply_op3(&affinities, &head.contiguous()?, Pool(nodes))
 }
 
+/// The affinities of children (`[n, dimensions]`) to their left neighbours in the same group, with a gradient: what
+/// [`group_by_affinity`](super::group_by_affinity) cuts by, and 0 where a group begins.
+///
+/// # Errors
+///
+/// Fails where shapes do not agree; `projection` is `[AFFINITY_DIMENSIONS, dimensions]`.
+pub fn group_affinities(children: &Tensor, projection: &Tensor, borders: &[u32]) -> Result<Tensor> {
+    let n = children.dim(0)?;
+    if n < 2 {
+        return Tensor::zeros(n, children.dtype(), children.device());
+    }
+    let projected = children.matmul(&projection.t()?)?;
+    // The zero vector has affinity 0, not NaN.
+    let lengths = (projected.sqr()?.sum_keepdim(1)? + 1e-20)?.sqrt()?;
+    let unit = projected.broadcast_div(&lengths)?;
+    let cosines = (unit.narrow(0, 0, n - 1)? * unit.narrow(0, 1, n - 1)?)?.sum(1)?;
+    let mut inside = vec![1f32; n];
+    for border in borders.iter().filter(|border| (**border as usize) < n) {
+        inside[*border as usize] = 0.0;
+    }
+    let inside = Tensor::from_vec(inside, n, children.device())?;
+    cosines.pad_with_zeros(0, 1, 0)? * inside
+}
+
 struct Pool(Arc<Nodes>);
 
 impl Pool {

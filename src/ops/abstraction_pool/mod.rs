@@ -13,7 +13,7 @@ mod forward;
 
 pub use affinity::{AFFINITY_DIMENSIONS, group_by_affinity, neighbour_affinities};
 pub use backward::{Gradients, backward};
-pub use candle::{Nodes, PoolTensors, abstraction_pool};
+pub use candle::{Nodes, PoolTensors, abstraction_pool, group_affinities};
 pub use definition::abstraction_pool_slow;
 pub use forward::forward;
 

@@ -224,3 +224,26 @@ fn candle_gets_the_same_numbers_and_gradients() -> candle_core::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn affinities_for_training_are_those_that_group() -> candle_core::Result<()> {
+    let mut numbers = Numbers::new(7);
+    let children = numbers.take(11 * DIMENSIONS, 1.0);
+    let projection = numbers.take(AFFINITY_DIMENSIONS * DIMENSIONS, 1.0);
+    let borders = group_by_affinity(&children, DIMENSIONS, &projection, 4);
+    let mut expected = widen(&neighbour_affinities(&children, DIMENSIONS, &projection));
+    for border in &borders[..borders.len() - 1] {
+        expected[*border as usize] = 0.0;
+    }
+    let shape = (AFFINITY_DIMENSIONS, DIMENSIONS);
+    let projection = Var::from_slice(&projection, shape, &Device::Cpu)?;
+    let children = Var::from_slice(&children, (11, DIMENSIONS), &Device::Cpu)?;
+    let own = group_affinities(&children, &projection, &borders)?;
+    assert_near(&own.to_vec1::<f32>()?, &expected, 1e-5);
+    let store = own.sum_all()?.backward()?;
+    let gradient = store
+        .get(&projection)
+        .map(|own| own.abs()?.sum_all()?.to_scalar::<f32>());
+    assert!(gradient.transpose()?.is_some_and(|sum| sum > 1e-3));
+    Ok(())
+}

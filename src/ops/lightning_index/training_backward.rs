@@ -57,20 +57,22 @@ pub fn list_scores_backward(inputs: &ScoreInputs, d_scores: &[f32]) -> ScoreGrad
             weights,
         });
     });
-    let inverted = Inverted::new(inputs.lists, inputs.keys.len() / inputs.dimensions);
-    let blocks = gradients
-        .keys
-        .par_chunks_mut(BLOCK_KEYS * inputs.dimensions);
-    blocks.enumerate().for_each(|(block, keys)| {
-        Instructions::best().run(KeysBackward {
-            inputs,
-            entries: inverted.of(block),
-            first: block * BLOCK_KEYS,
-            borders: &borders,
-            d_scores,
-            keys,
+    for groups in Inverted::batches(inputs.lists) {
+        let inverted = Inverted::new(inputs.lists, groups, inputs.keys.len() / inputs.dimensions);
+        let blocks = gradients
+            .keys
+            .par_chunks_mut(BLOCK_KEYS * inputs.dimensions);
+        blocks.enumerate().for_each(|(block, keys)| {
+            Instructions::best().run(KeysBackward {
+                inputs,
+                entries: inverted.of(block),
+                first: block * BLOCK_KEYS,
+                borders: &borders,
+                d_scores,
+                keys,
+            });
         });
-    });
+    }
     gradients
 }
 
@@ -144,7 +146,7 @@ struct KeysBackward<'a> {
     first: usize,
     borders: &'a [u32],
     d_scores: &'a [f32],
-    /// The gradients of the block's keys, zeros.
+    /// What the gradients of the block's keys are added to.
     keys: &'a mut [f32],
 }
 

@@ -1,9 +1,13 @@
 //! Which groups see a key? The lists turned round, for blocks of keys: counted, summed up, filled.
 
+use std::ops::Range;
+
 use super::{KeyLists, KeyRange};
 
 /// Keys of a block.
 pub const BLOCK_KEYS: usize = 16;
+/// Keys of a batch's lists, about: an entry of 24 bytes for each of them at most. Tests take several batches.
+const BATCH_KEYS: usize = if cfg!(test) { 64 } else { 1 << 22 };
 /// The bucket of a key that an entry does not hold.
 pub const UNSEEN: u8 = u8::MAX;
 
@@ -26,10 +30,25 @@ pub struct Inverted {
 }
 
 impl Inverted {
-    /// Turns `lists` over `n_keys` keys round.
-    pub fn new(lists: &KeyLists, n_keys: usize) -> Self {
-        let mut offsets = vec![0; n_keys.div_ceil(BLOCK_KEYS) + 1];
+    /// Groups of `lists` that are turned round together, so that room for the entries stays bounded.
+    pub fn batches(lists: &KeyLists) -> Vec<Range<usize>> {
+        let mut batches = Vec::new();
+        let (mut start, mut n_keys) = (0, 0);
         for group in 0..lists.n_groups() {
+            n_keys += lists.n_keys_of(group);
+            if n_keys >= BATCH_KEYS {
+                batches.push(start..group + 1);
+                (start, n_keys) = (group + 1, 0);
+            }
+        }
+        batches.push(start..lists.n_groups());
+        batches
+    }
+
+    /// Turns the lists of `groups` over `n_keys` keys round.
+    pub fn new(lists: &KeyLists, groups: Range<usize>, n_keys: usize) -> Self {
+        let mut offsets = vec![0; n_keys.div_ceil(BLOCK_KEYS) + 1];
+        for group in groups.clone() {
             for_each_entry(lists, group, |block, _| offsets[block + 1] += 1);
         }
         for block in 1..offsets.len() {
@@ -37,7 +56,7 @@ impl Inverted {
         }
         let mut entries = vec![Entry::new(0, 0); offsets.last().copied().unwrap_or(0)];
         let mut ends = offsets.clone();
-        for group in 0..lists.n_groups() {
+        for group in groups {
             for_each_entry(lists, group, |block, entry| {
                 entries[ends[block]] = entry;
                 ends[block] += 1;

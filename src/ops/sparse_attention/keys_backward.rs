@@ -22,19 +22,21 @@ const HIDDEN: f32 = -1e30;
 /// The gradients of the latents: `[n_keys, dimensions]`.
 pub fn latents_backward(context: &Context) -> Vec<f32> {
     let inputs = context.inputs;
-    let inverted = Inverted::new(inputs.lists, inputs.n_keys());
     let mut gradients = vec![0.0; inputs.latents.len()];
-    let blocks = gradients.par_chunks_mut(BLOCK_KEYS * inputs.dimensions);
-    let blocks = blocks.enumerate();
-    blocks.for_each_init(Scratch::default, |scratch, (block, gradients)| {
-        Instructions::best().run(BlockBackward {
-            context,
-            entries: inverted.of(block),
-            first: block * BLOCK_KEYS,
-            scratch,
-            gradients,
+    for groups in Inverted::batches(inputs.lists) {
+        let inverted = Inverted::new(inputs.lists, groups, inputs.n_keys());
+        let blocks = gradients.par_chunks_mut(BLOCK_KEYS * inputs.dimensions);
+        let blocks = blocks.enumerate();
+        blocks.for_each_init(Scratch::default, |scratch, (block, gradients)| {
+            Instructions::best().run(BlockBackward {
+                context,
+                entries: inverted.of(block),
+                first: block * BLOCK_KEYS,
+                scratch,
+                gradients,
+            });
         });
-    });
+    }
     gradients
 }
 
@@ -55,7 +57,7 @@ struct BlockBackward<'a> {
     entries: &'a [Entry],
     first: usize,
     scratch: &'a mut Scratch,
-    /// `[keys of the block, dimensions]`, zeros.
+    /// What is added to: `[keys of the block, dimensions]`.
     gradients: &'a mut [f32],
 }
 
