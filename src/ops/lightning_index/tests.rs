@@ -135,6 +135,97 @@ proptest! {
     }
 }
 
+/// Sixteen passages of 4 leaves of 8 tokens each: attention to the cover is attention to all tokens elsewhere.
+#[test]
+fn a_cover_of_identical_keys_equals_dense_attention() {
+    const TOKENS: usize = 8;
+    let n_leaves = 64;
+    let n_tokens = n_leaves * TOKENS;
+    let mut numbers = Numbers::new(21);
+    let pyramid = Pyramid::new(&numbers.take(n_leaves * 32, 1.0), 32, 4, 4);
+    let indexer = Indexer {
+        kept: 1,
+        leaves: 3,
+        ..Indexer::default()
+    };
+    let groups: Vec<Group> = (0..n_tokens as u32 / 16)
+        .map(|at| Group {
+            queries: at * 16..at * 16 + 16,
+            own: at / 2 * 4..at / 2 * 4 + 4,
+        })
+        .collect();
+    let (queries, weights) = (
+        numbers.take(n_tokens * 128, 1.0),
+        numbers.take(n_tokens * 4, 1.0),
+    );
+    let queries = IndexQueries {
+        queries: &queries,
+        weights: &weights,
+    };
+    let selections = descend(&indexer, &pyramid.levels(), &queries, &groups);
+    // Tokens under one top node share a latent, and so does every node below it.
+    let tops = numbers.take(4 * 16, 1.0);
+    let (mut latents, mut log_sizes, mut borders) = (Vec::new(), Vec::new(), Vec::new());
+    for (level, keys) in pyramid.keys.iter().enumerate() {
+        let nodes = (0..keys.len() as u32).map(|index| Node {
+            level: level as u8,
+            index,
+        });
+        let mut own = vec![0];
+        for leaves in nodes.map(|node| pyramid.leaves_of(node)) {
+            let top = leaves.start as usize / 16;
+            latents.extend_from_slice(&tops[top * 16..][..16]);
+            log_sizes.push(((leaves.len() * TOKENS) as f32).ln());
+            own.push(leaves.end * TOKENS as u32);
+        }
+        borders.push(own);
+    }
+    let read = numbers.take(n_tokens * 2 * 16, 2.0);
+    let cover = sparse_attention::forward(&sparse_attention::Inputs {
+        queries: &read,
+        latents: &latents,
+        log_sizes: &log_sizes,
+        bias: &[0.0; 2 * N_BUCKETS],
+        lists: &cover_lists(&selections, &groups, &borders),
+        heads: 2,
+        dimensions: 16,
+    });
+    let mut outside = KeyLists::default();
+    for group in &groups {
+        let own = [group.own.start, group.own.end].map(|leaf| leaf * TOKENS as u32);
+        let range = |start, end| KeyRange {
+            start,
+            end,
+            bucket: 0,
+        };
+        outside.push(16, [range(0, own[0]), range(own[1], n_tokens as u32)]);
+    }
+    let tokens: Vec<f64> = (0..n_tokens)
+        .flat_map(|token| widen(&tops[token / (16 * TOKENS) * 16..][..16]))
+        .collect();
+    let dense = sparse_attention_slow(&sparse_attention::Inputs {
+        queries: &widen(&read),
+        latents: &tokens,
+        log_sizes: &vec![0.0; n_tokens],
+        bias: &[0.0; 2 * N_BUCKETS],
+        lists: &outside,
+        heads: 2,
+        dimensions: 16,
+    });
+    // Rounding in f32, as in the tests of sparse attention.
+    assert_near(&cover, &dense, 5e-5);
+    let selected = selected_lists(&selections, &groups, &borders[0]);
+    assert!((0..groups.len()).all(|group| selected.n_keys_of(group) == 3 * TOKENS));
+    let own = |group: usize| groups[group].own.start * 8..groups[group].own.end * 8;
+    let apart = |group: usize| {
+        selected
+            .of(group)
+            .iter()
+            .all(|range| !own(group).contains(&range.start))
+    };
+    assert!((0..groups.len()).all(apart));
+}
+
 /// Leaves in runs of 16 that share a direction: what a document about one thing after another looks like.
 fn clustered(numbers: &mut Numbers, n_leaves: usize) -> Vec<f32> {
     let mut leaves = Vec::new();
