@@ -135,10 +135,48 @@ proptest! {
     }
 }
 
+/// Tokens of a leaf in the test of the cover.
+const TOKENS: usize = 8;
+
+/// Latents, log sizes and tokens of all nodes, where whatever is below one top node of 16 leaves shares its latent.
+fn identical(pyramid: &Pyramid, tops: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<Vec<u32>>) {
+    let (mut latents, mut log_sizes, mut borders) = (Vec::new(), Vec::new(), Vec::new());
+    for (level, keys) in pyramid.keys.iter().enumerate() {
+        let mut own = vec![0];
+        for index in 0..keys.len() as u32 {
+            let level = level as u8;
+            let leaves = pyramid.leaves_of(Node { level, index });
+            let top = leaves.start as usize / 16;
+            latents.extend_from_slice(&tops[top * 16..][..16]);
+            log_sizes.push(((leaves.len() * TOKENS) as f32).ln());
+            own.push(leaves.end * TOKENS as u32);
+        }
+        borders.push(own);
+    }
+    (latents, log_sizes, borders)
+}
+
+/// All tokens outside each group's own passage.
+fn outside_lists(groups: &[Group]) -> KeyLists {
+    let mut lists = KeyLists::default();
+    for group in groups {
+        let own = [group.own.start, group.own.end].map(|leaf| leaf * TOKENS as u32);
+        let range = |start, end| KeyRange {
+            start,
+            end,
+            bucket: 0,
+        };
+        lists.push(
+            16,
+            [range(0, own[0]), range(own[1], groups.len() as u32 * 16)],
+        );
+    }
+    lists
+}
+
 /// Sixteen passages of 4 leaves of 8 tokens each: attention to the cover is attention to all tokens elsewhere.
 #[test]
 fn a_cover_of_identical_keys_equals_dense_attention() {
-    const TOKENS: usize = 8;
     let n_leaves = 64;
     let n_tokens = n_leaves * TOKENS;
     let mut numbers = Numbers::new(21);
@@ -163,23 +201,8 @@ fn a_cover_of_identical_keys_equals_dense_attention() {
         weights: &weights,
     };
     let selections = descend(&indexer, &pyramid.levels(), &queries, &groups);
-    // Tokens under one top node share a latent, and so does every node below it.
     let tops = numbers.take(4 * 16, 1.0);
-    let (mut latents, mut log_sizes, mut borders) = (Vec::new(), Vec::new(), Vec::new());
-    for (level, keys) in pyramid.keys.iter().enumerate() {
-        let nodes = (0..keys.len() as u32).map(|index| Node {
-            level: level as u8,
-            index,
-        });
-        let mut own = vec![0];
-        for leaves in nodes.map(|node| pyramid.leaves_of(node)) {
-            let top = leaves.start as usize / 16;
-            latents.extend_from_slice(&tops[top * 16..][..16]);
-            log_sizes.push(((leaves.len() * TOKENS) as f32).ln());
-            own.push(leaves.end * TOKENS as u32);
-        }
-        borders.push(own);
-    }
+    let (latents, log_sizes, borders) = identical(&pyramid, &tops);
     let read = numbers.take(n_tokens * 2 * 16, 2.0);
     let cover = sparse_attention::forward(&sparse_attention::Inputs {
         queries: &read,
@@ -190,16 +213,6 @@ fn a_cover_of_identical_keys_equals_dense_attention() {
         heads: 2,
         dimensions: 16,
     });
-    let mut outside = KeyLists::default();
-    for group in &groups {
-        let own = [group.own.start, group.own.end].map(|leaf| leaf * TOKENS as u32);
-        let range = |start, end| KeyRange {
-            start,
-            end,
-            bucket: 0,
-        };
-        outside.push(16, [range(0, own[0]), range(own[1], n_tokens as u32)]);
-    }
     let tokens: Vec<f64> = (0..n_tokens)
         .flat_map(|token| widen(&tops[token / (16 * TOKENS) * 16..][..16]))
         .collect();
@@ -208,7 +221,7 @@ fn a_cover_of_identical_keys_equals_dense_attention() {
         latents: &tokens,
         log_sizes: &vec![0.0; n_tokens],
         bias: &[0.0; 2 * N_BUCKETS],
-        lists: &outside,
+        lists: &outside_lists(&groups),
         heads: 2,
         dimensions: 16,
     });
