@@ -16,7 +16,7 @@
 //! |---|---|
 //! | [`corpus`] | documents: text, blocks, links, tags |
 //! | [`text`] | sections, passages, sentences, word pieces |
-//! | [`ops`] | the numeric operations of attention, without tensors; one kernel for each set of instructions |
+//! | [`ops`] | the numeric operations of attention, each with its definition; one kernel for each set of instructions |
 //! | [`model`] | vectors and granule keys of passages, keys of questions |
 //! | [`tree`] | entities, categories, domains with names; pure |
 //! | [`store`] | the index folder: sled, tantivy, segments, snapshots |
@@ -29,7 +29,7 @@
 //!
 //! # Invariants
 //!
-//! Imports point upwards in this table only. candle appears in `model` alone, sled and tantivy in `store`,
+//! Imports point upwards in this table only. candle appears in `ops` and `model`, sled and tantivy in `store`,
 //! ratatui in `tui`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
 //! only. Nothing in a corpus is ever written to. A quote is compared with the file before it is shown. There is
 //! no server and no network.

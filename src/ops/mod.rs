@@ -1,5 +1,10 @@
-//! Which numbers make an attention? The operations of the model and of the read path, without tensors.
+//! Which numbers make an attention? The operations of the model and of the read path.
+//!
+//! The global attention's operations have a folder each: a definition that is easy to read (`_slow`), a fast form for
+//! the processor, a backward, and an operation for candle. None ever holds a number for each query and key.
 
+pub mod abstraction_pool;
+pub mod gates;
 pub mod granule_keys;
 pub mod int8_attention;
 pub mod int8_product;
@@ -8,4 +13,11 @@ pub mod passage_attention;
 pub mod pointwise;
 pub mod simd;
 pub mod similarity;
+pub mod small_product;
 pub mod sparse_attention;
+pub mod window_attention;
+
+mod rows;
+mod tensors;
+#[cfg(test)]
+mod samples;

@@ -11,16 +11,16 @@ use super::{
     },
     config::{GlobalConfig, Selection},
     context::{Context, PassageLatents},
-    lists::{Lists, Looks},
+    lists::{Lists, Looking},
     pool,
-    weights::{GlobalWeights, N_BRANCHES, N_BUCKETS, N_RELEVANCES},
+    weights::{GlobalWeights, N_BRANCHES, N_RELEVANCES},
 };
 use crate::ops::{
     int8_attention::Rows,
     pointwise::quantise,
     simd::{Instructions, Isa, Kernel},
     sparse_attention::{
-        SharedQueries, SingleLatents, SparseScratch, attend_chunks, attend_singles,
+        N_BUCKETS, SharedQueries, SingleLatents, SparseScratch, attend_chunks, attend_singles,
     },
 };
 
@@ -274,20 +274,11 @@ impl Kernel for Attend<'_> {
         );
         let mut mixed = std::mem::take(&mut scratch.context);
         mixed.resize(n_tokens * inner, 0.0);
-        let own = context.pyramid.passages().tokens_of(passage);
-        let granule = match config.selection {
-            Selection::Granule => GRANULE,
-            Selection::Token => 1,
-        };
-        for first in (0..n_tokens).step_by(granule) {
-            let tokens = first..(first + granule).min(n_tokens);
+        let lists = block.lists(context, passage, &projected);
+        let first = lists.first().map_or(0, |lists| lists.tokens.start);
+        for lists in lists {
+            let tokens = lists.tokens.start - first..lists.tokens.end - first;
             let projected = &projected[tokens.start * columns..tokens.end * columns];
-            let looks = Looks {
-                projected,
-                columns: Columns::of(config),
-            };
-            let place = own.start + tokens.start..own.start + tokens.end;
-            let lists = Lists::of(isa, block, context, (&place, &own), &looks);
             let out = &mut mixed[tokens.start * inner..tokens.end * inner];
             block.granule(isa, context, projected, &lists, scratch, out);
         }
@@ -302,6 +293,20 @@ impl Kernel for Attend<'_> {
 }
 
 impl GlobalBlock {
+    /// What each granule of a passage looks at, by the projections of its tokens.
+    pub(super) fn lists(&self, context: &Context, passage: usize, projected: &[f32]) -> Vec<Lists> {
+        let looking = Looking {
+            projected,
+            columns: Columns::of(&self.config),
+            own: context.pyramid.passages().tokens_of(passage),
+            granule: match self.config.selection {
+                Selection::Granule => GRANULE,
+                Selection::Token => 1,
+            },
+        };
+        looking.lists(self, context)
+    }
+
     /// The gated sum of the branches of one granule, into `out`, `[n_queries, heads * head_size]`.
     #[inline(always)]
     fn granule<I: Isa>(

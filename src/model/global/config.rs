@@ -69,8 +69,6 @@ pub enum Indexer {
     Flat,
     /// The scores of the attention to all compressed leaves, as in NSA: O(n).
     BlockImportance,
-    /// Those scores from the top of the pyramid down.
-    DescendingImportance,
     /// Nobody: nothing is selected, and the cover is the top of the pyramid.
     None,
 }
@@ -130,8 +128,8 @@ impl GlobalConfig {
     /// The published mechanisms, and ours.
     ///
     /// `nsa`: window, compressed and selected blocks of 25 tokens, chosen among all by block importance. `dsa`: the
-    /// flat indexer's choice for every token, and no other branch. `nsa-3-levels`: NSA whose importance descends over
-    /// blocks, passages and groups of passages. `shas`: the default.
+    /// flat indexer's choice of four neighbours for every token, and no other branch. `nsa-3-levels`: NSA over three
+    /// levels: tokens, blocks of 64 tokens that are pooled by attention, and passages. `shas`: the default.
     pub fn preset(name: &str) -> Option<Self> {
         let shas = Self::default();
         let flat = Self {
@@ -142,6 +140,8 @@ impl GlobalConfig {
         Some(match name {
             "shas" => shas,
             "dsa" => Self {
+                levels: 3,
+                leaves: 512,
                 indexer: Indexer::Flat,
                 selection: Selection::Token,
                 branches: Branches {
@@ -154,12 +154,13 @@ impl GlobalConfig {
             "nsa" => Self {
                 levels: 4,
                 ratio: 5,
+                abstraction: Abstraction::Mean,
                 indexer: Indexer::BlockImportance,
                 leaves: 80,
                 ..flat
             },
             "nsa-3-levels" => Self {
-                indexer: Indexer::DescendingImportance,
+                indexer: Indexer::BlockImportance,
                 ..flat
             },
             _ => return None,

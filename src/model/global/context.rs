@@ -5,10 +5,10 @@ use rayon::prelude::*;
 use super::{
     block::GlobalBlock,
     exchange,
-    pyramid::{MAX_TOP, Pyramid},
+    pyramid::{Level, Pyramid},
 };
 use crate::ops::{
-    lightning_index::IndexKeys,
+    lightning_index::{IndexKeys, IndexLevel, IndexPyramid},
     pointwise,
     simd::{Instructions, Isa, Kernel},
     sparse_attention::{CHUNK, PackedLatents},
@@ -27,7 +27,7 @@ pub struct Context {
     pub latents: Vec<Vec<f32>>,
     /// From the leaves up: what is attended to, and the indexer's keys.
     pub nodes: Vec<NodeCodes>,
-    pub keys: Vec<IndexKeys>,
+    pub index: IndexPyramid,
 }
 
 /// The latents of a level in codes with the signed zero point.
@@ -63,7 +63,7 @@ impl Context {
             leaf_chunks: vec![0],
             latents: vec![Vec::new(); pyramid.n_learned],
             nodes: Vec::new(),
-            keys: Vec::new(),
+            index: IndexPyramid::default(),
             pyramid,
         }
     }
@@ -101,6 +101,7 @@ impl Context {
             self.latents.push(means);
         }
         let mut keys: Vec<f32> = Vec::new();
+        let mut index = Vec::new();
         for level in self.pyramid.leaf_level()..=self.pyramid.levels.len() {
             let own = &self.pyramid.levels[level - 1];
             keys = match level <= self.pyramid.n_learned {
@@ -117,8 +118,13 @@ impl Context {
                     })
                     .collect(),
             };
-            self.keys
-                .push(IndexKeys::new(&keys, block.config().index_size));
+            index.push(IndexLevel {
+                keys: IndexKeys::new(&keys, block.config().index_size),
+                children: match index.is_empty() {
+                    true => Vec::new(),
+                    false => own.children.clone(),
+                },
+            });
             let sizes = own
                 .tokens
                 .windows(2)
@@ -128,12 +134,17 @@ impl Context {
                 log_sizes: sizes.collect(),
             }));
         }
-        debug_assert!(
-            self.pyramid
-                .levels
-                .last()
-                .is_none_or(|top| top.len() <= MAX_TOP)
-        );
+        self.index = IndexPyramid::new(index);
+    }
+
+    /// Number of tokens.
+    pub fn n_tokens(&self) -> usize {
+        self.chunk_tokens.last().map_or(0, |&end| end as usize)
+    }
+
+    /// The level whose nodes a selection opens.
+    pub fn leaves(&self) -> &Level {
+        &self.pyramid.levels[self.pyramid.leaf_level() - 1]
     }
 
     /// The means of the latents below an index-only level, weighted by tokens.

@@ -6,28 +6,34 @@ use super::{
     block::{Columns, GlobalBlock},
     config::{Indexer, Relevance},
     context::Context,
-    score::{Importance, Lightning},
-    select::{Breadth, NodeRef, Selection, choose_flat, descend},
     weights::N_RELEVANCES,
 };
 use crate::ops::{
-    simd::Isa,
-    sparse_attention::{ChunkRange, log_bucket},
+    lightning_index::{self, Group, IndexQueries, Node, Selection, most_important, select_flat},
+    sparse_attention::{self, ChunkRange, KeyLists, KeyRange, log_bucket},
 };
 
-/// What a granule's states say about where to look, `[n_queries, columns.total]`.
-#[derive(Debug, Clone, Copy)]
-pub struct Looks<'a> {
+/// A passage whose queries look around.
+#[derive(Debug, Clone)]
+pub struct Looking<'a> {
+    /// Its queries, `[n_tokens, columns.total]`.
     pub projected: &'a [f32],
     pub columns: Columns,
+    /// Its tokens in the document.
+    pub own: Range<usize>,
+    /// Queries that share a selection.
+    pub granule: usize,
 }
 
 /// The lists of one granule.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Lists {
+    /// Tokens of the document.
+    pub tokens: Range<usize>,
     pub window: Vec<ChunkRange>,
     pub selected: Vec<ChunkRange>,
-    pub cover: Vec<NodeRef>,
+    /// Levels counted from the leaves.
+    pub cover: Vec<Node>,
     /// What is added to the score of each node of the cover: the logarithms of its tokens and its level's relevance.
     pub cover_log_sizes: Vec<f32>,
     pub cover_buckets: Vec<u8>,
@@ -35,96 +41,205 @@ pub struct Lists {
     pub leaves: Vec<u32>,
 }
 
-impl Lists {
-    /// The lists of the queries of `tokens` of the document, which lie in the passage `own`.
-    #[inline(always)]
-    pub fn of<I: Isa>(
-        isa: I,
+impl Looking<'_> {
+    fn n_tokens(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Borders of the granules in the passage's own tokens.
+    fn granules(&self) -> impl Iterator<Item = Range<usize>> {
+        let (granule, n_tokens) = (self.granule, self.n_tokens());
+        (0..n_tokens)
+            .step_by(granule)
+            .map(move |first| first..(first + granule).min(n_tokens))
+    }
+
+    /// One part of the projections of every query, side by side.
+    fn part(&self, columns: Range<usize>) -> Vec<f32> {
+        let rows = self.projected.chunks_exact(self.columns.total);
+        rows.flat_map(|row| &row[columns.clone()])
+            .copied()
+            .collect()
+    }
+
+    /// The lists of all granules.
+    pub fn lists(&self, block: &GlobalBlock, context: &Context) -> Vec<Lists> {
+        let selections = self.select(block, context);
+        let granules = self.granules().zip(selections);
+        granules
+            .map(|(tokens, selection)| self.list(block, context, tokens, selection))
+            .collect()
+    }
+
+    fn select(&self, block: &GlobalBlock, context: &Context) -> Vec<Selection> {
+        let (config, columns) = (block.config(), self.columns);
+        let leaves = context.leaves();
+        let own = leaves.nodes_in(self.own.clone());
+        let own = own.start as u32..own.end as u32;
+        let groups: Vec<Group> = self
+            .granules()
+            .map(|queries| Group {
+                queries: queries.start as u32..queries.end as u32,
+                own: own.clone(),
+            })
+            .collect();
+        let queries = self.part(columns.index_query..columns.index_weight);
+        let weights = self.part(columns.index_weight..columns.gates);
+        let queries = IndexQueries {
+            queries: &queries,
+            weights: &weights,
+        };
+        let indexer = lightning_index::Indexer {
+            heads: config.index_heads,
+            dimensions: config.index_size,
+            kept: config.opened,
+            leaves: config.leaves,
+        };
+        let nothing = lightning_index::Indexer {
+            kept: 0,
+            leaves: 0,
+            ..indexer
+        };
+        let flat = |chosen: Vec<Vec<u32>>| {
+            let all = (0..own.start).chain(own.end..leaves.len() as u32);
+            let cover: Vec<Node> = all.map(|index| Node { level: 0, index }).collect();
+            let selection = |leaves| Selection {
+                leaves,
+                cover: cover.clone(),
+            };
+            chosen.into_iter().map(selection).collect()
+        };
+        match (config.indexer, context.index.leaves()) {
+            (Indexer::Hierarchical, _) => context.index.descend(&indexer, &queries, &groups),
+            (Indexer::Flat, Some(keys)) => flat(select_flat(&indexer, keys, &queries, &groups)),
+            (Indexer::BlockImportance, _) => flat(self.important(block, context, &groups)),
+            (Indexer::None | Indexer::Flat, _) => {
+                context.index.descend(&nothing, &queries, &groups)
+            }
+        }
+    }
+
+    /// The leaves that get most of the attention to all compressed leaves.
+    fn important(&self, block: &GlobalBlock, context: &Context, groups: &[Group]) -> Vec<Vec<u32>> {
+        let config = block.config();
+        let leaves = context.leaves();
+        let mut lists = KeyLists::default();
+        for group in groups {
+            let sides = [0..group.own.start, group.own.end..leaves.len() as u32];
+            let ranges = sides.map(|side| KeyRange {
+                start: side.start,
+                end: side.end,
+                bucket: 0,
+            });
+            lists.push(group.queries.len(), ranges);
+        }
+        let queries = self.part(0..self.columns.index_query);
+        let inputs = sparse_attention::Inputs {
+            queries: &queries,
+            latents: &context.latents[context.pyramid.leaf_level() - 1],
+            log_sizes: &context.nodes[0].log_sizes,
+            bias: &block.weights.distance,
+            lists: &lists,
+            heads: config.heads,
+            dimensions: config.head_size,
+        };
+        most_important(&inputs, &sparse_attention::forward(&inputs), config.leaves)
+    }
+
+    fn list(
+        &self,
         block: &GlobalBlock,
         context: &Context,
-        (tokens, own): (&Range<usize>, &Range<usize>),
-        looks: &Looks,
-    ) -> Self {
+        granule: Range<usize>,
+        selection: Selection,
+    ) -> Lists {
         let config = block.config();
-        let selection = select(isa, block, context, own, looks);
-        let mut lists = Self {
+        let own = &self.own;
+        let tokens = own.start + granule.start..own.start + granule.end;
+        let mut lists = Lists {
             leaves: selection.leaves,
-            ..Self::default()
+            ..Lists::default()
         };
-        let n_tokens = context
-            .pyramid
-            .passages()
-            .tokens
-            .last()
-            .map_or(0, |&end| end as usize);
         let window = match config.branches.window {
             true => {
-                tokens.start.saturating_sub(config.window)
-                    ..(tokens.end + config.window).min(n_tokens)
+                let start = tokens.start.saturating_sub(config.window);
+                start..(tokens.end + config.window).min(context.n_tokens())
             }
             false => tokens.clone(),
         };
         for side in [window.start..own.start, own.end..window.end] {
             if side.start < side.end {
-                lists.window.extend(ranges(
-                    context,
-                    context.chunks_of(&side),
-                    &side,
-                    tokens.start,
-                ));
+                let chunks = context.chunks_of(&side);
+                lists
+                    .window
+                    .extend(ranges(context, chunks, side, tokens.start));
             }
         }
         if config.branches.selected {
-            let leaves = &context.pyramid.levels[context.pyramid.leaf_level() - 1];
             for &leaf in &lists.leaves {
                 let chunks = context.chunks_of_leaf(leaf as usize);
-                let leaf = leaves.tokens_of(leaf as usize);
+                let leaf = context.leaves().tokens_of(leaf as usize);
                 // What the window has read whole is not read again.
                 if leaf.start < window.start || window.end < leaf.end {
                     lists
                         .selected
-                        .extend(ranges(context, chunks, &leaf, tokens.start));
+                        .extend(ranges(context, chunks, leaf, tokens.start));
                 }
             }
         }
         if config.branches.compressed {
-            lists.add_cover(block, context, selection.cover, looks, tokens.start);
+            let relevances = self.relevances(granule);
+            for node in selection.cover {
+                lists.cover(block, context, node, &relevances, tokens.start);
+            }
         }
+        lists.tokens = tokens;
         lists
     }
 
-    fn add_cover(
+    /// The relevance of each level to a granule, 1 at the start: twice the sigmoid of the mean of its queries' scores.
+    fn relevances(&self, granule: Range<usize>) -> [f32; N_RELEVANCES] {
+        let mut scores = [0.0; N_RELEVANCES];
+        let share = 1.0 / granule.len() as f32;
+        let (first, total) = (self.columns.relevance, self.columns.total);
+        for query in granule {
+            for (score, own) in scores
+                .iter_mut()
+                .zip(&self.projected[query * total + first..])
+            {
+                *score += share * own;
+            }
+        }
+        scores.map(|score| 2.0 / (1.0 + (-score).exp()))
+    }
+}
+
+impl Lists {
+    fn cover(
         &mut self,
         block: &GlobalBlock,
         context: &Context,
-        cover: Vec<NodeRef>,
-        looks: &Looks,
+        node: Node,
+        relevances: &[f32; N_RELEVANCES],
         from: usize,
     ) {
-        let relevances = relevances(looks);
-        for at in cover {
-            let learned = at
-                .level
-                .min(context.pyramid.n_learned + 1)
-                .min(N_RELEVANCES);
-            let relevance = relevances[learned - 1];
-            let weight = match block.config().relevance {
-                Relevance::Weights => relevance.ln(),
-                Relevance::Threshold(least) if relevance < least => continue,
-                Relevance::Threshold(_) => 0.0,
-            };
-            let node = at.node as usize;
-            let codes = &context.nodes[at.level - context.pyramid.leaf_level()];
-            let tokens = context.pyramid.levels[at.level - 1].tokens_of(node);
-            self.cover_log_sizes.push(codes.log_sizes[node] + weight);
-            self.cover_buckets
-                .push(log_bucket(from.abs_diff(tokens.start)));
-            self.cover.push(at);
-        }
+        let level = context.pyramid.leaf_level() + usize::from(node.level);
+        let relevance = relevances[level.min(context.pyramid.n_learned + 1).min(N_RELEVANCES) - 1];
+        let weight = match block.config().relevance {
+            Relevance::Weights => relevance.ln(),
+            Relevance::Threshold(least) if relevance < least => return,
+            Relevance::Threshold(_) => 0.0,
+        };
+        let index = node.index as usize;
+        let tokens = context.pyramid.levels[level - 1].tokens_of(index);
+        let log_size = context.nodes[usize::from(node.level)].log_sizes[index];
+        self.cover_log_sizes.push(log_size + weight);
+        self.cover_buckets
+            .push(log_bucket(from.abs_diff(tokens.start)));
+        self.cover.push(node);
     }
 
     /// Copies the codes and scales of the cover's nodes together.
-    #[inline(always)]
     pub fn gather_cover(
         &self,
         context: &Context,
@@ -134,94 +249,25 @@ impl Lists {
     ) {
         codes.clear();
         scales.clear();
-        for at in &self.cover {
-            let nodes = &context.nodes[at.level - context.pyramid.leaf_level()];
-            let node = at.node as usize;
-            codes.extend_from_slice(&nodes.codes[node * size..(node + 1) * size]);
-            scales.push(nodes.scales[node]);
+        for node in &self.cover {
+            let nodes = &context.nodes[usize::from(node.level)];
+            let index = node.index as usize;
+            codes.extend_from_slice(&nodes.codes[index * size..(index + 1) * size]);
+            scales.push(nodes.scales[index]);
         }
     }
-}
-
-#[inline(always)]
-fn select<I: Isa>(
-    isa: I,
-    block: &GlobalBlock,
-    context: &Context,
-    own: &Range<usize>,
-    looks: &Looks,
-) -> Selection {
-    let config = block.config();
-    let pyramid = &context.pyramid;
-    let breadth = Breadth {
-        opened: config.opened,
-        leaves: config.leaves,
-    };
-    match config.indexer {
-        Indexer::Hierarchical => descend(
-            pyramid,
-            own,
-            breadth,
-            &mut Lightning::new(isa, block, context, looks),
-        ),
-        Indexer::Flat => choose_flat(
-            pyramid,
-            own,
-            breadth.leaves,
-            &mut Lightning::new(isa, block, context, looks),
-        ),
-        Indexer::BlockImportance => choose_flat(
-            pyramid,
-            own,
-            breadth.leaves,
-            &mut Importance::new(isa, block, context, looks),
-        ),
-        Indexer::DescendingImportance => descend(
-            pyramid,
-            own,
-            breadth,
-            &mut Importance::new(isa, block, context, looks),
-        ),
-        Indexer::None => {
-            let nothing = Breadth {
-                opened: 0,
-                leaves: 0,
-            };
-            descend(
-                pyramid,
-                own,
-                nothing,
-                &mut Lightning::new(isa, block, context, looks),
-            )
-        }
-    }
-}
-
-/// The relevance of each level to a granule, 1 at the start: twice the sigmoid of the mean of its queries' scores.
-fn relevances(looks: &Looks) -> [f32; N_RELEVANCES] {
-    let columns = looks.columns;
-    let mut scores = [0.0; N_RELEVANCES];
-    let share = columns.total as f32 / looks.projected.len() as f32;
-    for query in looks.projected.chunks_exact(columns.total) {
-        for (score, own) in scores.iter_mut().zip(&query[columns.relevance..]) {
-            *score += share * own;
-        }
-    }
-    scores.map(|score| 2.0 / (1.0 + (-score).exp()))
 }
 
 /// The chunks that hold some tokens, cut to them, with their distance from a token.
-fn ranges<'a>(
-    context: &'a Context,
+fn ranges(
+    context: &Context,
     chunks: Range<usize>,
-    tokens: &'a Range<usize>,
+    tokens: Range<usize>,
     from: usize,
-) -> impl Iterator<Item = ChunkRange> + 'a {
+) -> impl Iterator<Item = ChunkRange> {
     chunks.map(move |chunk| {
-        let (first, end) = (
-            context.chunk_tokens[chunk] as usize,
-            context.chunk_tokens[chunk + 1] as usize,
-        );
+        let first = context.chunk_tokens[chunk] as usize;
+        let end = context.chunk_tokens[chunk + 1] as usize;
         let start = first.max(tokens.start);
         ChunkRange {
             chunk: chunk as u32,

@@ -12,8 +12,6 @@ mod exchange;
 mod lists;
 mod pool;
 pub mod pyramid;
-mod score;
-pub mod select;
 pub mod weights;
 
 pub use block::GlobalBlock;

@@ -7,15 +7,12 @@ use super::{
     super::{ModelError, weights::WeightFile},
     config::GlobalConfig,
 };
+use crate::ops::{abstraction_pool::AFFINITY_DIMENSIONS, sparse_attention::N_BUCKETS};
 
-/// Buckets of distances.
-pub const N_BUCKETS: usize = 16;
 /// Branches that gates fuse: window, compressed, selected.
 pub const N_BRANCHES: usize = 3;
 /// Levels that have a relevance: the deepest pyramid's, and one for all that is index-only.
 pub const N_RELEVANCES: usize = 6;
-/// Dimensions in which neighbours are compared when content groups them.
-pub const AFFINITY_SIZE: usize = 16;
 /// Logits of like latents grow with this.
 const START_TEMPERATURE: f32 = 24.0;
 
@@ -43,7 +40,7 @@ pub struct GlobalWeights {
     pub index_key: Vec<f32>,
     /// One a learned level, or one for all.
     pub levels: Vec<LevelWeights>,
-    /// `[AFFINITY_SIZE, head_size]`.
+    /// `[AFFINITY_DIMENSIONS, head_size]`.
     pub affinity: Vec<f32>,
 }
 
@@ -98,7 +95,7 @@ impl GlobalWeights {
             index_weight_bias: vec![1.0 / config.index_heads as f32; config.index_heads],
             index_key: identity(config.index_size, size),
             levels: (0..n_levels).map(|_| level()).collect(),
-            affinity: identity(AFFINITY_SIZE, size),
+            affinity: identity(AFFINITY_DIMENSIONS, size),
         }
     }
 
@@ -147,7 +144,7 @@ impl GlobalWeights {
             index_weight_bias: read("index_weight_bias", config.index_heads)?,
             index_key: read("index_key", config.index_size * size)?,
             levels: (0..n_levels).map(level).collect::<Result<_, _>>()?,
-            affinity: read("affinity", AFFINITY_SIZE * size)?,
+            affinity: read("affinity", AFFINITY_DIMENSIONS * size)?,
         })
     }
 
