@@ -21,6 +21,8 @@ use shas::{
 use support::{Result, project, seconds};
 
 const LENGTHS: [usize; 5] = [8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20];
+/// Notes that stand for their vault.
+const MAX_NOTES: usize = 400;
 /// Word pieces of a passage, without those that frame it.
 const BODY: usize = 230;
 
@@ -55,7 +57,10 @@ fn main() -> Result<()> {
         exponent(&lengths, &times)
     );
     parts(&plain, &text[..largest.min(128 << 10)])?;
-    dense(&plain, &sparse, &text)
+    match largest > 32 << 10 {
+        true => dense(&plain, &sparse, &text),
+        false => Ok(()),
+    }
 }
 
 /// What the blocks add to the time of a vault: its notes in batches, as when it is indexed.
@@ -65,8 +70,13 @@ fn vault(plain: &Encoder, sparse: &Encoder, folder: &Path) -> Result<()> {
         max_prefix: MAX_PREFIX_TOKENS,
     };
     let mut notes: Vec<Vec<(Vec<u32>, Vec<u32>)>> = Vec::new();
-    for document in corpus::read(folder)?.flatten() {
-        let passages = layout(&document, plain.tokenizer(), &options)?.passages;
+    // Some of the notes, from all of the vault.
+    let documents: Vec<_> = corpus::read(folder)?.flatten().collect();
+    for document in documents
+        .iter()
+        .step_by(documents.len().div_ceil(MAX_NOTES))
+    {
+        let passages = layout(document, plain.tokenizer(), &options)?.passages;
         let ids = |passage: Passage| {
             let body = passage.tokens.iter().map(|token| token.id).collect();
             (passage.prefix.to_vec(), body)
