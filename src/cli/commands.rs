@@ -272,6 +272,7 @@ fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
             bm25: ranked.parts.bm25,
             passage: ranked.parts.passage,
             granule: ranked.parts.granule,
+            tree: ranked.parts.tree,
             links: ranked.parts.links,
         },
         snippet: place.snippet,

@@ -1,14 +1,16 @@
 //! What does the question attend to? Here is a question, gimme its [`Ranking`].
 //!
 //! The read path on one page: candidates from the text index and from passage vectors → the question's tokens
-//! attend to the candidates' granules, their neighbours' and their document's → z-scores are added → the
-//! attention follows links → the attention is summed up at every level.
+//! attend to the candidates' granules, their neighbours', their section's and their document's → z-scores are added →
+//! the question descends the tree, or the attention follows links → the attention is summed up at every level.
 
 pub mod dense;
+mod descent;
 mod fusion;
 mod granules;
 mod levels;
 mod links;
+mod tree;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -44,6 +46,8 @@ pub struct Parts {
     pub bm25: f32,
     pub passage: f32,
     pub granule: f32,
+    /// What the tree's evidence adds.
+    pub tree: f32,
     /// What links from the best documents add.
     pub links: f32,
 }
@@ -140,6 +144,7 @@ pub fn rank_encoded(
         candidates.sort_by_key(|candidate| candidate.passage);
         passages = fusion::fuse(&candidates, weights);
     }
+    tree::add(snapshot, &query.vector, &mut passages, weights.tree);
     links::follow(snapshot, &mut passages, weights.link);
     sort(&mut passages);
     let levels = levels::attend(snapshot, &passages);

@@ -89,7 +89,7 @@ fn search_lists_hits_with_their_parts() {
         "{found}"
     );
     assert!(hits[0]["line"].as_u64().is_some_and(|line| line > 0));
-    for part in ["bm25", "passage", "granule", "links"] {
+    for part in ["bm25", "passage", "granule", "tree", "links"] {
         assert!(hits[0]["parts"][part].is_number(), "{part}");
     }
 }
