@@ -102,7 +102,8 @@ pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
         .map(|ranked| hit(&snapshot, ranked))
         .collect();
     if common.json {
-        return output::json(&json!({ "hits": hits }));
+        let attention = answer::attention(&snapshot, &ranking.attention);
+        return output::json(&json!({ "hits": hits, "attention": attention }));
     }
     output::print_hits(&hits);
     Ok(())
