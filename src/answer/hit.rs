@@ -1,7 +1,10 @@
 //! Where a ranked passage stands, in words and in its file.
 
 use super::{file_of, line_of};
-use crate::{query::RankedPassage, store::Snapshot};
+use crate::{
+    query::RankedPassage,
+    store::{DocumentRecord, Snapshot},
+};
 
 /// Characters of a snippet.
 const SNIPPET_CHARACTERS: usize = 160;
@@ -33,14 +36,8 @@ pub fn hit(snapshot: &Snapshot, ranked: &RankedPassage) -> Hit {
     let is_heading = |line: &&str| line.trim_start_matches('#').len() < line.len();
     let prose = body.lines().filter(|line| !is_heading(line));
     let words: Vec<&str> = prose.flat_map(str::split_whitespace).collect();
-    let section = &record.sections[snapshot.section_of(ranked.passage)];
-    let name = match section.level {
-        0 => record.title.clone(),
-        _ if section.heading == record.title => record.title.clone(),
-        _ => format!("{} › {}", record.title, section.heading),
-    };
     Hit {
-        name,
+        name: section_name(record, snapshot.section_of(ranked.passage)),
         document: ranked.document,
         path: record.path.clone(),
         start: span.start,
@@ -49,5 +46,15 @@ pub fn hit(snapshot: &Snapshot, ranked: &RankedPassage) -> Hit {
             _ => line_of(&text, span.start),
         },
         snippet: words.join(" ").chars().take(SNIPPET_CHARACTERS).collect(),
+    }
+}
+
+/// Title of a document and heading of one of its sections.
+pub(super) fn section_name(record: &DocumentRecord, section: usize) -> String {
+    let section = &record.sections[section];
+    match section.level {
+        0 => record.title.clone(),
+        _ if section.heading == record.title => record.title.clone(),
+        _ => format!("{} › {}", record.title, section.heading),
     }
 }

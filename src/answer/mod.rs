@@ -3,6 +3,7 @@
 //! A detail is answered by the sentences that the question's tokens attend to most, each checked against the
 //! file as it is now; a broad question by the node that its attention falls on.
 
+mod attention;
 mod hit;
 mod sentence;
 
@@ -20,6 +21,7 @@ use crate::{
     tree::Node,
 };
 
+pub use attention::{AttendedLevel, AttendedNode, attention};
 pub use hit::{Hit, hit};
 pub use sentence::{Evidence, line_of};
 
@@ -35,6 +37,8 @@ pub struct Answer {
     pub question: String,
     /// Attention by level; the shares add up to 1.
     pub levels: BTreeMap<Level, f32>,
+    /// What the attention falls on at each level, broadest first.
+    pub attention: Vec<AttendedLevel>,
     pub answer: AnswerText,
     /// Best first.
     pub citations: Vec<Citation>,
@@ -81,10 +85,12 @@ pub fn answer(
     evidence.sort_by(|a, b| b.score.total_cmp(&a.score));
     evidence.truncate(CITATIONS);
     let mut levels: BTreeMap<Level, f32> = Level::ALL.map(|level| (level, 0.0)).into();
-    levels.extend(ranking.levels.iter().map(|own| (own.level, own.weight)));
+    let attended = ranking.attention.answerable();
+    levels.extend(attended.map(|own| (own.level, own.weight)));
     Ok(Answer {
         question: question.to_owned(),
         levels,
+        attention: attention(snapshot, &ranking.attention),
         answer: AnswerText {
             text: text(snapshot, route, &evidence),
             level: route.map_or(Level::Passage, |route| route.level),
@@ -113,7 +119,7 @@ fn cited_passages<'a>(
 ) -> Vec<&'a RankedPassage> {
     // Evidence for a detail may stand in any document; the others answer for what lies below them.
     let target = route
-        .map(|route| route.target)
+        .and_then(LevelAttention::target)
         .filter(|target| forced || matches!(target, Target::Node(_)));
     let node = match target {
         Some(Target::Node(id)) => snapshot.body.tree.node(id),
@@ -130,7 +136,7 @@ fn cited_passages<'a>(
         Some(Target::Section(document, section)) => {
             ranked.document == document && snapshot.section_of(ranked.passage) == section
         }
-        Some(Target::Passage(_)) | None => true,
+        Some(Target::Passage(_) | Target::Granule(..)) | None => true,
     };
     let mut taken: HashMap<usize, usize> = HashMap::new();
     let passages = ranking.passages.iter().filter(|ranked| inside(ranked));
@@ -145,7 +151,7 @@ fn cited_passages<'a>(
 }
 
 fn text(snapshot: &Snapshot, route: Option<&LevelAttention>, evidence: &[Evidence]) -> String {
-    let node = match route.map(|route| route.target) {
+    let node = match route.and_then(LevelAttention::target) {
         Some(Target::Node(id)) => snapshot.body.tree.node(id),
         _ => None,
     };

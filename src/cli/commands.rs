@@ -102,7 +102,8 @@ pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
         .map(|ranked| hit(&snapshot, ranked))
         .collect();
     if common.json {
-        return output::json(&json!({ "hits": hits }));
+        let attention = answer::attention(&snapshot, &ranking.attention);
+        return output::json(&json!({ "hits": hits, "attention": attention }));
     }
     output::print_hits(&hits);
     Ok(())
@@ -272,6 +273,7 @@ fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
             bm25: ranked.parts.bm25,
             passage: ranked.parts.passage,
             granule: ranked.parts.granule,
+            tree: ranked.parts.tree,
             links: ranked.parts.links,
         },
         snippet: place.snippet,

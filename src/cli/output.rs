@@ -22,12 +22,13 @@ pub struct Hit {
     pub snippet: String,
 }
 
-/// The parts of a hit's score, as z-scores.
+/// The parts of a hit's score, as z-scores; what the tree and links add is weighted already.
 #[derive(Serialize)]
 pub struct HitParts {
     pub bm25: f32,
     pub passage: f32,
     pub granule: f32,
+    pub tree: f32,
     pub links: f32,
 }
 

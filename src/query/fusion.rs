@@ -11,6 +11,8 @@ pub struct FusionWeights {
     pub bm25: f32,
     pub passage: f32,
     pub granule: f32,
+    /// What the tree's evidence counts where no link is followed.
+    pub tree: f32,
     /// What the score of a document counts for those that it links to.
     pub link: f32,
 }
@@ -27,6 +29,7 @@ impl FusionWeights {
         bm25: 1.0,
         passage: 0.7,
         granule: 1.0,
+        tree: 0.2,
         link: 0.35,
     };
 
@@ -35,6 +38,7 @@ impl FusionWeights {
         bm25: 1.0,
         passage: 1.0,
         granule: 0.0,
+        tree: 0.0,
         link: 0.0,
     };
 }
@@ -73,6 +77,7 @@ pub(super) fn fuse(candidates: &[Candidate], weights: &FusionWeights) -> Vec<Ran
                 bm25: bm25[index],
                 passage: passage[index],
                 granule: granule[index],
+                tree: 0.0,
                 links: 0.0,
             };
             RankedPassage {

@@ -1,18 +1,27 @@
 //! The question's tokens attend to the granules of a document at several levels.
 //!
 //! For token t and passage p, m_t(p) is the best granule of p. A passage scores the weighted sum over t of
-//! (1 − [`NEIGHBOUR_WEIGHT`] − [`DOCUMENT_WEIGHT`])·m_t(p) + [`NEIGHBOUR_WEIGHT`]·max over p and the passages
-//! next to it + [`DOCUMENT_WEIGHT`]·max over the document. A long document answers with the passages at hand and the
-//! keys of its nodes, so that its cost stays bounded.
+//! (1 − [`NEIGHBOUR_WEIGHT`] − [`SECTION_WEIGHT`] − [`DOCUMENT_WEIGHT`])·m_t(p) + [`NEIGHBOUR_WEIGHT`]·max over p and
+//! the passages next to it + [`SECTION_WEIGHT`]·max over its section and those below + [`DOCUMENT_WEIGHT`]·max over
+//! the document. A long document, and so its sections, answers with the passages at hand and the stored keys of its
+//! nodes, so that its cost stays bounded: a node's key is a sixteenth of the granules that it stands for.
+
+use std::{collections::BTreeMap, ops::Range};
 
 use half::f16;
 
-use crate::{model::QueryEncoding, ops::granule_keys, store::Snapshot};
+use crate::{
+    model::QueryEncoding,
+    ops::granule_keys,
+    store::{DocumentRow, Segment, Snapshot},
+};
 
 /// What the passages next to a passage count.
 const NEIGHBOUR_WEIGHT: f32 = 0.2;
+/// What its section counts. With [`DOCUMENT_WEIGHT`] it is what a document without sections counts.
+const SECTION_WEIGHT: f32 = 0.1;
 /// What its document counts.
-const DOCUMENT_WEIGHT: f32 = 0.3;
+const DOCUMENT_WEIGHT: f32 = 0.2;
 
 /// The attention of the question to each of `passages`, all of one document.
 pub fn attend(
@@ -22,52 +31,34 @@ pub fn attend(
     passages: &[usize],
 ) -> Vec<f32> {
     let all = snapshot.passages_of(document);
-    let (segment, row) = snapshot.segment_of(document);
-    let rows = &segment.rows()[row.passages()];
-    let nodes = segment.nodes(&row);
-    let large = !nodes.1.is_empty();
-    let mut matches: Vec<Option<Vec<f32>>> = vec![None; all.len()];
-    let wanted: Vec<usize> = if large {
-        passages
-            .iter()
-            .flat_map(|&passage| around(passage - all.start, all.len()))
-            .collect()
-    } else {
-        (0..all.len()).collect()
+    let matches = Matches::new(snapshot, query, document, passages);
+    let of_document = matches.best(0..all.len());
+    let mut of_sections: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
+    let mut score = |passage: usize| {
+        let local = passage - all.start;
+        let section = snapshot.section_of(passage);
+        let of_section = of_sections.entry(section).or_insert_with(|| {
+            let below = snapshot.passages_of_section(document, section);
+            match below == all {
+                true => of_document.clone(),
+                false => matches.best(below.start - all.start..below.end - all.start),
+            }
+        });
+        let mut near = matches.none.clone();
+        around(local, all.len()).for_each(|local| raise(&mut near, matches.of(local)));
+        let own = matches.of(local);
+        let tokens = query.weights.iter().enumerate();
+        tokens
+            .map(|(token, weight)| {
+                weight
+                    * ((1.0 - NEIGHBOUR_WEIGHT - SECTION_WEIGHT - DOCUMENT_WEIGHT) * own[token]
+                        + NEIGHBOUR_WEIGHT * near[token]
+                        + SECTION_WEIGHT * of_section[token]
+                        + DOCUMENT_WEIGHT * of_document[token])
+            })
+            .sum()
     };
-    for local in wanted {
-        if matches[local].is_none() {
-            let (codes, scales) = segment.keys(rows[local].granules());
-            matches[local] = Some(best_granules(query, codes, scales));
-        }
-    }
-    let mut of_document = vec![0.0; query.weights.len()];
-    for matches in matches.iter().flatten() {
-        raise(&mut of_document, matches);
-    }
-    if large {
-        raise(&mut of_document, &best_granules(query, nodes.0, nodes.1));
-    }
-    let none = vec![0.0; query.weights.len()];
-    let of = |local: usize| matches[local].as_ref().unwrap_or(&none);
-    passages
-        .iter()
-        .map(|&passage| {
-            let local = passage - all.start;
-            let mut near = none.clone();
-            around(local, all.len()).for_each(|local| raise(&mut near, of(local)));
-            let own = of(local);
-            let tokens = query.weights.iter().enumerate();
-            tokens
-                .map(|(token, weight)| {
-                    weight
-                        * ((1.0 - NEIGHBOUR_WEIGHT - DOCUMENT_WEIGHT) * own[token]
-                            + NEIGHBOUR_WEIGHT * near[token]
-                            + DOCUMENT_WEIGHT * of_document[token])
-                })
-                .sum()
-        })
-        .collect()
+    passages.iter().map(|&passage| score(passage)).collect()
 }
 
 /// The best similarity of each question token to any of the granules, `[n_tokens]`.
@@ -77,8 +68,69 @@ pub fn best_granules(query: &QueryEncoding, codes: &[u8], scales: &[f16]) -> Vec
     best
 }
 
+/// The best similarity of each question token to the passages of a document.
+struct Matches<'a> {
+    query: &'a QueryEncoding,
+    segment: &'a Segment,
+    row: DocumentRow,
+    /// By passage; none where a long document's passage is not at hand.
+    passages: Vec<Option<Vec<f32>>>,
+    none: Vec<f32>,
+}
+
+impl<'a> Matches<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        query: &'a QueryEncoding,
+        document: usize,
+        at_hand: &[usize],
+    ) -> Self {
+        let all = snapshot.passages_of(document);
+        let (segment, row) = snapshot.segment_of(document);
+        let rows = &segment.rows()[row.passages()];
+        let mut passages: Vec<Option<Vec<f32>>> = vec![None; all.len()];
+        let wanted: Vec<usize> = match segment.nodes(&row).1.is_empty() {
+            true => (0..all.len()).collect(),
+            false => at_hand
+                .iter()
+                .flat_map(|&passage| around(passage - all.start, all.len()))
+                .collect(),
+        };
+        for local in wanted {
+            if passages[local].is_none() {
+                let (codes, scales) = segment.keys(rows[local].granules());
+                passages[local] = Some(best_granules(query, codes, scales));
+            }
+        }
+        Self {
+            query,
+            segment,
+            row,
+            passages,
+            none: vec![0.0; query.weights.len()],
+        }
+    }
+
+    /// Those of one passage.
+    fn of(&self, local: usize) -> &[f32] {
+        self.passages[local].as_ref().unwrap_or(&self.none)
+    }
+
+    /// The best of consecutive passages, by those at hand and by the nodes.
+    fn best(&self, passages: Range<usize>) -> Vec<f32> {
+        let first = self.row.passages().start;
+        let nodes = first + passages.start..first + passages.end;
+        let (codes, scales) = self.segment.nodes_of(&self.row, nodes);
+        let mut best = best_granules(self.query, codes, scales);
+        for matches in self.passages[passages].iter().flatten() {
+            raise(&mut best, matches);
+        }
+        best
+    }
+}
+
 /// The passage and those next to it.
-fn around(local: usize, count: usize) -> std::ops::Range<usize> {
+fn around(local: usize, count: usize) -> Range<usize> {
     local.saturating_sub(1)..(local + 2).min(count)
 }
 

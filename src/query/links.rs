@@ -17,6 +17,12 @@ pub fn unseen_documents(snapshot: &Snapshot, passages: &[RankedPassage]) -> BTre
     targets.filter(|target| !seen.contains(target)).collect()
 }
 
+/// True when one of the best documents links to any other.
+pub fn any(snapshot: &Snapshot, passages: &[RankedPassage]) -> bool {
+    let mut best = followed(passages).into_iter();
+    best.any(|(document, _)| targets(snapshot, document).next().is_some())
+}
+
 /// Adds `weight` times the score of the best document that links to it to every linked document.
 pub fn follow(snapshot: &Snapshot, passages: &mut [RankedPassage], weight: f32) {
     let mut gains: HashMap<usize, f32> = HashMap::new();

@@ -1,14 +1,17 @@
 //! What does the question attend to? Here is a question, gimme its [`Ranking`].
 //!
 //! The read path on one page: candidates from the text index and from passage vectors → the question's tokens
-//! attend to the candidates' granules, their neighbours' and their document's → z-scores are added → the
-//! attention follows links → the attention is summed up at every level.
+//! attend to the candidates' granules, their neighbours', their section's and their document's → z-scores are added →
+//! the question descends the tree, or the attention follows links → the attention is summed up at every level.
 
+mod attention;
 pub mod dense;
+mod descent;
 mod fusion;
 mod granules;
 mod levels;
 mod links;
+mod tree;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -22,7 +25,7 @@ use crate::{
 use dense::QueryVector;
 pub use fusion::{FusionWeights, z_scores};
 pub use granules::best_granules;
-pub use levels::{Level, LevelAttention, Target};
+pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
 
 /// Candidates taken from the text index, and from passage vectors.
 const CANDIDATES: usize = 200;
@@ -44,6 +47,8 @@ pub struct Parts {
     pub bm25: f32,
     pub passage: f32,
     pub granule: f32,
+    /// What the tree's evidence adds.
+    pub tree: f32,
     /// What links from the best documents add.
     pub links: f32,
 }
@@ -64,17 +69,20 @@ pub struct Ranking {
     pub query: QueryEncoding,
     /// Best first.
     pub passages: Vec<RankedPassage>,
-    /// Broadest level first; empty where nothing matches.
-    pub levels: Vec<LevelAttention>,
+    /// Empty where nothing matches.
+    pub attention: Attention,
 }
 
 impl Ranking {
     /// The level that the attention favours, or the attention of the level that is `wanted`.
     pub fn route(&self, wanted: Option<Level>) -> Option<&LevelAttention> {
         match wanted {
-            Some(wanted) => self.levels.iter().find(|own| own.level == wanted),
+            Some(wanted) => {
+                let mut levels = self.attention.levels.iter();
+                levels.find(|own| own.level == wanted)
+            }
             None => {
-                let levels = self.levels.iter();
+                let levels = self.attention.answerable();
                 levels.max_by(|a, b| a.weight.total_cmp(&b.weight))
             }
         }
@@ -140,13 +148,14 @@ pub fn rank_encoded(
         candidates.sort_by_key(|candidate| candidate.passage);
         passages = fusion::fuse(&candidates, weights);
     }
+    tree::add(snapshot, &query.vector, &mut passages, weights.tree);
     links::follow(snapshot, &mut passages, weights.link);
     sort(&mut passages);
-    let levels = levels::attend(snapshot, &passages);
+    let attention = attention::attend(snapshot, &query, &passages);
     Ok(Ranking {
         query,
         passages,
-        levels,
+        attention,
     })
 }
 

@@ -25,6 +25,7 @@ use memmap2::Mmap;
 use super::StoreError;
 use crate::ops::granule_keys::KEY_BYTES;
 
+use builder::NODE_GRANULES;
 pub use builder::SegmentBuilder;
 
 const MAGIC: &[u8; 8] = b"SHASSEG2";
@@ -170,6 +171,22 @@ impl Segment {
         self.keys(first..first + document.n_nodes as usize)
     }
 
+    /// Keys and scales of the nodes of some of a document's passages, as [`Segment::keys`]; none where it is short.
+    pub fn nodes_of(&self, document: &DocumentRow, passages: Range<usize>) -> (&[u8], &[f16]) {
+        if document.n_nodes == 0 {
+            return (&[], &[]);
+        }
+        let rows = self.rows();
+        let count = |passages: Range<usize>| -> usize {
+            let rows = rows[passages].iter();
+            rows.map(|row| usize::from(row.n_granules).div_ceil(NODE_GRANULES))
+                .sum()
+        };
+        let before = count(document.first_passage as usize..passages.start);
+        let first = self.n_granules() + document.first_node as usize + before;
+        self.keys(first..first + count(passages))
+    }
+
     fn part(&self, part: Part) -> &[u8] {
         &self.map[self.counts.part(part)]
     }
@@ -279,6 +296,14 @@ mod tests {
         // Each passage has its own nodes: 1,002 granules make 63, 2,003 make 126.
         assert!(segment.nodes(&one).1.is_empty());
         assert_eq!(segment.nodes(&several).1.len(), 63 + 126);
+        assert_eq!(
+            segment.nodes_of(&several, several.passages()),
+            segment.nodes(&several)
+        );
+        let (keys, scales) = segment.nodes_of(&several, 2..3);
+        assert_eq!(scales.len(), 126);
+        assert_eq!(keys, &segment.nodes(&several).0[63 * KEY_BYTES..]);
+        assert!(segment.nodes_of(&one, 0..1).1.is_empty());
         let mut bytes = std::fs::read(&path)?;
         bytes[40] ^= 1;
         std::fs::write(&path, &bytes)?;

@@ -2,13 +2,16 @@
 //!
 //! `SHASSNAP`, u32 format version, u32 crc32 of the rest, then [`SnapshotBody`] in `postcard`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     FORMAT_VERSION, StoreError,
-    records::{DocumentRecord, FileStatus},
+    records::{DocumentRecord, FileStatus, SectionRecord},
     segment::{DocumentRow, PassageRow, Segment},
     text_index::TextReader,
     write_atomically,
@@ -80,7 +83,7 @@ impl Snapshot {
     }
 
     /// Numbers of the passages of a document.
-    pub fn passages_of(&self, document: usize) -> std::ops::Range<usize> {
+    pub fn passages_of(&self, document: usize) -> Range<usize> {
         self.first_passages[document] as usize..self.first_passages[document + 1] as usize
     }
 
@@ -107,6 +110,22 @@ impl Snapshot {
         let document = self.document_of(passage);
         let local = passage - self.passages_of(document).start;
         self.body.documents[document].passage_sections[local] as usize
+    }
+
+    /// Numbers of the passages of a section and of the sections below it.
+    pub fn passages_of_section(&self, document: usize, section: usize) -> Range<usize> {
+        let record = &self.body.documents[document];
+        // Sections stand in the order of the text, so those below one follow it.
+        let below = record.sections.iter().skip(section + 1);
+        let is_below =
+            |own: &&SectionRecord| own.parent.is_some_and(|parent| parent as usize >= section);
+        let end = section + 1 + below.take_while(is_below).count();
+        let first = self.passages_of(document).start;
+        let place = |section: usize| {
+            let before = |own: &u32| (*own as usize) < section;
+            first + record.passage_sections.partition_point(before)
+        };
+        place(section)..place(end)
     }
 
     /// Index of the document with this id.

@@ -33,7 +33,7 @@ pub struct Answered {
     /// The level that was asked for.
     pub wanted: Option<Level>,
     pub answer: Answer,
-    /// Broadest first.
+    /// Those that it could be answered at, broadest first.
     pub levels: Vec<LevelAttention>,
     /// The level that the attention favours.
     pub favoured: Option<Level>,
@@ -88,9 +88,9 @@ fn answered(
     Ok(Answered {
         wanted,
         answer,
-        levels: ranking.levels.clone(),
+        levels: ranking.attention.answerable().cloned().collect(),
         favoured: ranking.route(None).map(|route| route.level),
-        target: ranking.route(wanted).map(|route| route.target),
+        target: ranking.route(wanted).and_then(LevelAttention::target),
         hits: documents
             .map(|ranked| answer::hit(snapshot, ranked))
             .collect(),

@@ -167,7 +167,7 @@ impl Library {
             Target::Node(id) => self.nodes.get(&id).map(|&index| Item::Node(index)),
             Target::Document(document) => Some(Item::Document(document)),
             Target::Section(document, section) => Some(self.section_item(document, section)),
-            Target::Passage(passage) => {
+            Target::Passage(passage) | Target::Granule(passage, _) => {
                 let document = self.snapshot.document_of(passage);
                 Some(self.section_item(document, self.snapshot.section_of(passage)))
             }

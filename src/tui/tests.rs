@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     answer::{Answer, AnswerText, Citation, Hit},
-    query::{Level, LevelAttention, Target},
+    query::{Level, LevelAttention, NodeAttention, Target},
     store::Snapshot,
 };
 use fixture::{FIXTURE, Fixture, NOTES, fixture, model};
@@ -184,6 +184,7 @@ fn fixed_answer() -> Answered {
         answer: Answer {
             question: "Who made the first ciabatta?".to_owned(),
             levels: levels.clone().collect(),
+            attention: Vec::new(),
             answer: AnswerText {
                 text: quote.to_owned(),
                 level: Level::Document,
@@ -198,7 +199,10 @@ fn fixed_answer() -> Answered {
             .map(|(level, weight)| LevelAttention {
                 level,
                 weight,
-                target: Target::Document(0),
+                nodes: vec![NodeAttention {
+                    target: Target::Document(0),
+                    share: 1.0,
+                }],
             })
             .collect(),
         favoured: Some(Level::Passage),

@@ -67,6 +67,15 @@ fn ask_answers_with_citations() {
         assert!(!answer["citations"][0][key].is_null(), "{key}");
     }
     assert!(answer["timings_ms"].is_object());
+    let attended = answer["attention"].as_array().expect("a list");
+    assert_eq!(attended[6]["level"], "granule");
+    for own in attended {
+        let best = &own["nodes"][0];
+        assert!(own["weight"].is_number() && best["share"].is_number());
+        assert!(best["id"].is_u64() && best["name"].is_string(), "{own}");
+    }
+    let of_granule = &attended[6]["nodes"][0];
+    assert!(of_granule["granule"].is_u64(), "{of_granule}");
     let broad = json(&["ask", "--json", "--level", "category", "stars"]);
     assert_eq!(broad["answer"]["level"], "category");
 }
@@ -82,6 +91,7 @@ fn search_lists_hits_with_their_parts() {
     ]);
     let hits = found["hits"].as_array().expect("a list");
     assert_eq!(hits.len(), 3);
+    assert_eq!(found["attention"][0]["level"], "domain");
     assert!(
         hits[0]["path"]
             .as_str()
@@ -89,7 +99,7 @@ fn search_lists_hits_with_their_parts() {
         "{found}"
     );
     assert!(hits[0]["line"].as_u64().is_some_and(|line| line > 0));
-    for part in ["bm25", "passage", "granule", "links"] {
+    for part in ["bm25", "passage", "granule", "tree", "links"] {
         assert!(hits[0]["parts"][part].is_number(), "{part}");
     }
 }

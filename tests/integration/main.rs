@@ -1,6 +1,8 @@
 //! The tests that run the whole of it: the shipped model, the bundled vault, the command line, the source tree.
 
 #[cfg(test)]
+mod attention;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod commands;

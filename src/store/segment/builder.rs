@@ -17,7 +17,7 @@ use crate::{
 /// A document of more granules answers with the keys of its nodes, so that what it costs stays bounded.
 const MAX_DOCUMENT_GRANULES: usize = 2_000;
 /// Granules of a node.
-const NODE_GRANULES: usize = 16;
+pub(super) const NODE_GRANULES: usize = 16;
 
 /// Collects documents for a segment file.
 #[derive(Default)]

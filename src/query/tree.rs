@@ -1,0 +1,96 @@
+//! The question descends the knowledge tree, and documents of the entities that it opens rise.
+//!
+//! What lies near in meaning helps broad questions and hurts those that a link answers: a link tells exactly which
+//! other document matters. So the tree is heard only where the best documents link to nothing, and then a little:
+//! a larger weight gains more on broad questions and loses on detailed ones. A weight that also grows with the
+//! number of documents that the attention spreads over loses less there and gains half as much here.
+
+use std::collections::HashMap;
+
+use super::{
+    RankedPassage,
+    descent::{Hierarchy, descend},
+    fusion::z_scores,
+    links,
+};
+use crate::{
+    ops::similarity::product,
+    store::Snapshot,
+    tree::{Node, Tree},
+};
+
+/// Nodes kept of a level.
+const KEPT: usize = 16;
+/// Cosine that makes a node e times as likely.
+const TEMPERATURE: f32 = 0.05;
+
+/// Adds `weight` times the z-score of the tree's evidence to every passage, where no link is followed.
+pub fn add(snapshot: &Snapshot, vector: &[f32], passages: &mut [RankedPassage], weight: f32) {
+    if weight == 0.0 || links::any(snapshot, passages) {
+        return;
+    }
+    let evidence = evidence(&snapshot.body.tree, vector);
+    // An entity that was not opened counts as the least of those that were.
+    let least = evidence.values().copied().fold(f32::INFINITY, f32::min);
+    let of = |ranked: &RankedPassage| {
+        let id = snapshot.body.documents[ranked.document].id;
+        evidence.get(&id).copied().unwrap_or(least)
+    };
+    let scores: Vec<f32> = match evidence.is_empty() {
+        true => return,
+        false => passages.iter().map(of).collect(),
+    };
+    for (ranked, score) in passages.iter_mut().zip(z_scores(&scores)) {
+        ranked.parts.tree = weight * score;
+        ranked.score += ranked.parts.tree;
+    }
+}
+
+/// The score of the best opened entity of each document, by the document's id.
+fn evidence(tree: &Tree, vector: &[f32]) -> HashMap<u32, f32> {
+    let question = Question {
+        tree,
+        places: tree.places(),
+        vector,
+    };
+    let mut scores: HashMap<u32, f32> = HashMap::new();
+    for attended in descend(&question, KEPT).flatten() {
+        for &document in &tree.nodes[attended.node].documents {
+            let score = scores.entry(document).or_insert(attended.score);
+            *score = score.max(attended.score);
+        }
+    }
+    scores
+}
+
+/// The tree as a question sees it; a node is its index.
+struct Question<'a> {
+    tree: &'a Tree,
+    places: HashMap<u64, usize>,
+    vector: &'a [f32],
+}
+
+impl Hierarchy for Question<'_> {
+    type Node = usize;
+
+    fn top(&self) -> Vec<usize> {
+        let is_top = |&index: &usize| self.tree.nodes[index].parent.is_none();
+        (0..self.tree.nodes.len()).filter(is_top).collect()
+    }
+
+    fn children(&self, node: usize) -> Vec<usize> {
+        let children = self.tree.nodes[node].children.iter();
+        let places = children.filter_map(|child| self.places.get(child));
+        places.copied().collect()
+    }
+
+    fn score(&self, node: usize) -> f32 {
+        match &self.tree.nodes[node] {
+            Node { vector, .. } if vector.len() == self.vector.len() => {
+                product(vector, self.vector) / TEMPERATURE
+            }
+            // A node of documents without text has no direction.
+            _ => 0.0,
+        }
+    }
+}
