@@ -144,6 +144,7 @@ fn dense(plain: &Encoder, sparse: &Encoder, text: &[u32]) -> Result<()> {
         },
         opened: usize::MAX,
         leaves: usize::MAX,
+        leaves_per_selected: 1,
         ..GlobalConfig::default()
     };
     let dense = with_blocks(load()?, &everything)?;

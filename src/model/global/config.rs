@@ -32,8 +32,10 @@ pub struct GlobalConfig {
     pub selection: Selection,
     /// Nodes that are opened a level.
     pub opened: usize,
-    /// Leaves whose tokens are attended to.
+    /// Leaves whose tokens are attended to, at most.
     pub leaves: usize,
+    /// Of so many leaves of a document one is, at most, so that short documents are read sparsely as well.
+    pub leaves_per_selected: usize,
     pub relevance: Relevance,
 }
 
@@ -116,6 +118,7 @@ impl Default for GlobalConfig {
             selection: Selection::Granule,
             opened: 16,
             leaves: 32,
+            leaves_per_selected: 4,
             relevance: Relevance::Weights,
         }
     }
@@ -181,7 +184,8 @@ impl GlobalConfig {
             && (self.heads * self.head_size).is_multiple_of(64)
             && self.index_size <= self.head_size
             && self.opened > 0
-            && self.leaves > 0;
+            && self.leaves > 0
+            && self.leaves_per_selected > 0;
         match fits {
             true => Ok(()),
             false => Err(ModelError::GlobalShape),

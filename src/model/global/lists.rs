@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     block::{Columns, GlobalBlock},
-    config::{Indexer, Relevance},
+    config::{GlobalConfig, Indexer, Relevance},
     context::Context,
     weights::N_RELEVANCES,
 };
@@ -93,7 +93,7 @@ impl Looking<'_> {
             heads: config.index_heads,
             dimensions: config.index_size,
             kept: config.opened,
-            leaves: config.leaves,
+            leaves: self.n_selected(config, leaves.len()),
         };
         let nothing = lightning_index::Indexer {
             kept: 0,
@@ -117,6 +117,13 @@ impl Looking<'_> {
                 context.index.descend(&nothing, &queries, &groups)
             }
         }
+    }
+
+    /// Leaves to select among `n_leaves`.
+    fn n_selected(&self, config: &GlobalConfig, n_leaves: usize) -> usize {
+        config
+            .leaves
+            .min(n_leaves.div_ceil(config.leaves_per_selected))
     }
 
     /// The leaves that get most of the attention to all compressed leaves.
@@ -143,7 +150,8 @@ impl Looking<'_> {
             heads: config.heads,
             dimensions: config.head_size,
         };
-        most_important(&inputs, &sparse_attention::forward(&inputs), config.leaves)
+        let count = self.n_selected(config, leaves.len());
+        most_important(&inputs, &sparse_attention::forward(&inputs), count)
     }
 
     fn list(
