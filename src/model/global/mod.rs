@@ -9,6 +9,10 @@ mod block;
 pub mod config;
 mod context;
 mod exchange;
+mod f32_block;
+mod f32_context;
+mod f32_weights;
+mod form;
 mod lists;
 mod pool;
 pub mod pyramid;
@@ -17,7 +21,12 @@ pub mod weights;
 pub use block::GlobalBlock;
 pub use config::GlobalConfig;
 pub use context::Context;
+pub use f32_block::F32GlobalBlock;
+pub use form::{Document, Global, Reading};
 pub use weights::GlobalWeights;
 
 /// Local layers after which a global block stands, counted from 1.
 pub const GLOBAL_AFTER_LAYERS: [usize; 3] = [2, 4, 6];
+
+#[cfg(test)]
+pub(super) mod tests;
