@@ -3,7 +3,7 @@
 //! Hierarchical sparse attention. [`Context::read`] turns the states of a document into latents and builds the pyramid
 //! over them; then every granule of 16 queries descends it, and attends to a window, to a cover of the whole document
 //! and to the tokens of the selected leaves. A passage never sees itself here, and a document of one passage passes
-//! through unchanged.
+//! through unchanged. [`F32GlobalBlock`] is the same over tensors with gradients; [`Global`] is what both answer to.
 
 mod block;
 pub mod config;
