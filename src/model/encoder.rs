@@ -9,10 +9,12 @@ use super::{
     ModelError,
     config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
-    global::{GLOBAL_AFTER_LAYERS, GlobalBlock, GlobalConfig, GlobalWeights},
+    global::{
+        F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig, GlobalWeights,
+    },
     granule::GranuleHead,
     int8_trunk::Int8Trunk,
-    layers::Layers,
+    layers::{Layers, MAX_TOKENS_IN_MEMORY},
     packed::PackedBatch,
     trunk::Trunk,
     weights::{self, WeightFile},
@@ -62,7 +64,7 @@ pub struct QueryEncoding {
     pub weights: Vec<f32>,
 }
 
-/// How the trunk is computed.
+/// How the trunk and the global blocks are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// Weights and activations in int8.
@@ -78,6 +80,23 @@ impl Precision {
             true => Self::F32,
             false => Self::Int8,
         }
+    }
+
+    /// A global block over states of `hidden` dimensions.
+    fn global(
+        self,
+        config: &GlobalConfig,
+        weights: GlobalWeights,
+        hidden: usize,
+    ) -> Result<Box<dyn Global>, ModelError> {
+        let config = config.clone();
+        Ok(match self {
+            Self::Int8 => Box::new(GlobalBlock::new(config, weights, hidden)?),
+            Self::F32 => {
+                let device = &Device::Cpu;
+                Box::new(F32GlobalBlock::new(config, &weights, hidden, device)?)
+            }
+        })
     }
 }
 
@@ -99,6 +118,7 @@ pub struct Encoder {
     layers: Layers,
     granules: GranuleHead,
     hidden: usize,
+    precision: Precision,
     fingerprint: String,
 }
 
@@ -122,7 +142,7 @@ impl Encoder {
             }
         };
         let global = match &config.global {
-            Some(shape) => load_global(shape, folder, config.hidden_size)?,
+            Some(shape) => load_global(shape, folder, config.hidden_size, precision)?,
             None => Vec::new(),
         };
         Ok(Self {
@@ -131,9 +151,11 @@ impl Encoder {
                 trunk,
                 global,
                 hidden: config.hidden_size,
+                max_tokens_in_memory: MAX_TOKENS_IN_MEMORY,
             },
             granules: GranuleHead::load(&granules, config.hidden_size, config.vocab_size)?,
             hidden: config.hidden_size,
+            precision,
             fingerprint: match config.fingerprint {
                 Some(fingerprint) => fingerprint,
                 None => fingerprint(folder)?,
@@ -150,8 +172,10 @@ impl Encoder {
         config: &GlobalConfig,
         weights: [GlobalWeights; GLOBAL_AFTER_LAYERS.len()],
     ) -> Result<Self, ModelError> {
-        let blocks = weights.map(|own| GlobalBlock::new(config.clone(), own, self.hidden));
-        self.layers.global = blocks.into_iter().collect::<Result<_, _>>()?;
+        let blocks = weights
+            .into_iter()
+            .map(|own| self.precision.global(config, own, self.hidden));
+        self.layers.global = blocks.collect::<Result<_, _>>()?;
         Ok(self)
     }
 
@@ -330,7 +354,8 @@ fn load_global(
     shape: &GlobalConfig,
     folder: &Path,
     hidden: usize,
-) -> Result<Vec<GlobalBlock>, ModelError> {
+    precision: Precision,
+) -> Result<Vec<Box<dyn Global>>, ModelError> {
     shape.check()?;
     let file = WeightFile::open(&folder.join("global.safetensors"))?;
     GLOBAL_AFTER_LAYERS
@@ -338,7 +363,7 @@ fn load_global(
         .map(|layer| {
             let name = format!("global.{layer}");
             let weights = GlobalWeights::load(&file, &name, shape, hidden)?;
-            GlobalBlock::new(shape.clone(), weights, hidden)
+            precision.global(shape, weights, hidden)
         })
         .collect()
 }

@@ -13,20 +13,22 @@ use rayon::prelude::*;
 
 use super::{
     ModelError,
-    global::{Context, GLOBAL_AFTER_LAYERS, GlobalBlock},
+    global::{Document, GLOBAL_AFTER_LAYERS, Global},
     packed::PackedBatch,
     trunk::Trunk,
 };
 
-/// Tokens of a document from which on its states wait in a file: 400 MB.
-const MAX_TOKENS_IN_MEMORY: usize = 1 << 18;
+/// Tokens of a document whose states wait in memory, at most: 400 MB.
+pub const MAX_TOKENS_IN_MEMORY: usize = 1 << 18;
 
 /// The trunk and, where there are any, the global blocks behind its layers.
 pub struct Layers {
     pub trunk: Box<dyn Trunk>,
     /// One for each of [`GLOBAL_AFTER_LAYERS`], or none.
-    pub global: Vec<GlobalBlock>,
+    pub global: Vec<Box<dyn Global>>,
     pub hidden: usize,
+    /// Tokens of a document whose states wait in memory; those of a longer one wait in a file.
+    pub max_tokens_in_memory: usize,
 }
 
 impl Layers {
@@ -52,16 +54,16 @@ impl Layers {
                 parts.push((own, starts));
                 rest = after;
             }
-            parts.into_par_iter().for_each(|(states, starts)| {
+            parts.into_par_iter().try_for_each(|(states, starts)| {
                 // One passage has nothing else to see.
                 if starts.len() > 2 {
                     let starts: Vec<usize> = starts.iter().map(|start| start - starts[0]).collect();
-                    let mut context = Context::new(block, longest(&starts));
-                    context.read(block, states, &starts);
-                    context.close(block);
-                    block.attend(&context, 0, states, &starts);
+                    let mut reading = block.open(longest(&starts));
+                    reading.read(states, &starts)?;
+                    reading.close()?.attend(0, states, &starts)?;
                 }
-            });
+                Ok::<_, ModelError>(())
+            })?;
         }
         if done < self.trunk.n_layers() {
             self.trunk
@@ -78,30 +80,32 @@ impl Layers {
     ) -> Result<(), ModelError> {
         let n_tokens: usize = batches.iter().map(|batch| batch.token_ids.len()).sum();
         let longest = batches.iter().map(|batch| longest(&batch.starts)).max();
-        let mut waiting = Waiting::new(n_tokens * self.hidden, n_tokens)?;
-        let mut before: Option<(&GlobalBlock, Context)> = None;
+        let mut waiting = Waiting::new(
+            n_tokens * self.hidden,
+            n_tokens <= self.max_tokens_in_memory,
+        )?;
+        let mut before: Option<Box<dyn Document + '_>> = None;
         let mut done = 0;
         for (block, layer) in self.global.iter().zip(GLOBAL_AFTER_LAYERS) {
-            let mut context = Context::new(block, longest.unwrap_or(0));
+            let mut reading = block.open(longest.unwrap_or(0));
             self.pass(
                 batches,
                 &mut waiting,
-                before.as_ref(),
+                before.as_deref(),
                 done..layer,
                 |at, waiting, states| {
-                    context.read(block, states, &batches[at].starts);
+                    reading.read(states, &batches[at].starts)?;
                     waiting.put(states)
                 },
             )?;
-            context.close(block);
-            before = Some((block, context));
+            before = Some(reading.close()?);
             done = layer;
         }
         let last = done..self.trunk.n_layers();
         self.pass(
             batches,
             &mut waiting,
-            before.as_ref(),
+            before.as_deref(),
             last,
             |at, _, states| {
                 finish(at, states);
@@ -115,7 +119,7 @@ impl Layers {
         &self,
         batches: &[PackedBatch],
         waiting: &mut Waiting,
-        before: Option<&(&GlobalBlock, Context)>,
+        before: Option<&(dyn Document + '_)>,
         layers: Range<usize>,
         mut then: impl FnMut(usize, &mut Waiting, &[f32]) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
@@ -123,9 +127,9 @@ impl Layers {
         let mut first_passage = 0;
         for (at, batch) in batches.iter().enumerate() {
             let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
-            if let Some((block, context)) = before {
+            if let Some(document) = before {
                 waiting.get(&mut states)?;
-                block.attend(context, first_passage, &mut states, &batch.starts);
+                document.attend(first_passage, &mut states, &batch.starts)?;
             }
             if !layers.is_empty() {
                 self.trunk.run(batch, layers.clone(), &mut states)?;
@@ -157,8 +161,8 @@ enum Place {
 }
 
 impl Waiting {
-    fn new(n_values: usize, n_tokens: usize) -> Result<Self, ModelError> {
-        let place = match n_tokens <= MAX_TOKENS_IN_MEMORY {
+    fn new(n_values: usize, in_memory: bool) -> Result<Self, ModelError> {
+        let place = match in_memory {
             true => Place::Memory(vec![0.0; n_values]),
             false => Place::File(tempfile::tempfile().map_err(ModelError::Waiting)?),
         };
@@ -204,3 +208,6 @@ impl Waiting {
 fn position(value: usize) -> SeekFrom {
     SeekFrom::Start((value * size_of::<f32>()) as u64)
 }
+
+#[cfg(test)]
+mod tests;

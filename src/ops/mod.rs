@@ -18,6 +18,6 @@ pub mod sparse_attention;
 pub mod window_attention;
 
 mod rows;
-mod tensors;
+pub(crate) mod tensors;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

@@ -9,9 +9,9 @@ use super::{
         ModelError,
         int8_linear::{Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
     },
-    config::{GlobalConfig, Selection},
+    config::GlobalConfig,
     context::{Context, PassageLatents},
-    lists::{Lists, Looking},
+    lists::{Lists, Rules},
     pool,
     weights::{GlobalWeights, N_BRANCHES, N_RELEVANCES},
 };
@@ -167,7 +167,7 @@ impl GlobalBlock {
 }
 
 impl Columns {
-    fn of(config: &GlobalConfig) -> Self {
+    pub(super) fn of(config: &GlobalConfig) -> Self {
         let index_query = config.heads * config.head_size;
         let index_weight = index_query + config.index_heads * config.index_size;
         let gates = index_weight + config.index_heads;
@@ -295,16 +295,11 @@ impl Kernel for Attend<'_> {
 impl GlobalBlock {
     /// What each granule of a passage looks at, by the projections of its tokens.
     pub(super) fn lists(&self, context: &Context, passage: usize, projected: &[f32]) -> Vec<Lists> {
-        let looking = Looking {
-            projected,
-            columns: Columns::of(&self.config),
-            own: context.pyramid.passages().tokens_of(passage),
-            granule: match self.config.selection {
-                Selection::Granule => GRANULE,
-                Selection::Token => 1,
-            },
+        let rules = Rules {
+            config: &self.config,
+            distance: &self.weights.distance,
         };
-        looking.lists(self, context)
+        rules.lists(context, passage, projected)
     }
 
     /// The gated sum of the branches of one granule, into `out`, `[n_queries, heads * head_size]`.

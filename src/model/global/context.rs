@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::{
     block::GlobalBlock,
-    exchange,
+    config::GlobalConfig,
+    exchange, pool,
     pyramid::{Level, Pyramid},
 };
 use crate::ops::{
@@ -56,9 +57,14 @@ pub struct PassageLatents {
 impl Context {
     /// Nothing of a document whose passages have at most `longest` tokens.
     pub fn new(block: &GlobalBlock, longest: usize) -> Self {
-        let pyramid = Pyramid::new(block.config(), longest);
+        Self::empty(block.config(), longest)
+    }
+
+    /// As [`Context::new`], for blocks of this shape.
+    pub(super) fn empty(config: &GlobalConfig, longest: usize) -> Self {
+        let pyramid = Pyramid::new(config, longest);
         Self {
-            tokens: PackedLatents::new(block.config().head_size),
+            tokens: PackedLatents::new(config.head_size),
             chunk_tokens: vec![0],
             leaf_chunks: vec![0],
             latents: vec![Vec::new(); pyramid.n_learned],
@@ -94,8 +100,13 @@ impl Context {
     /// Adds what needs the whole document: the exchange between nodes, the index-only levels, codes and keys.
     pub fn close(&mut self, block: &GlobalBlock) {
         exchange::exchange(self, block);
+        self.index(block.config(), &block.weights.index_key);
+    }
+
+    /// Adds the index-only levels, codes and keys, once the latents of all learned levels are there.
+    pub(super) fn index(&mut self, config: &GlobalConfig, index_key: &[f32]) {
         self.pyramid.close();
-        let size = block.config().head_size;
+        let size = config.head_size;
         for level in self.pyramid.n_learned..self.pyramid.levels.len() {
             let means = self.means(level, size);
             self.latents.push(means);
@@ -105,21 +116,21 @@ impl Context {
         for level in self.pyramid.leaf_level()..=self.pyramid.levels.len() {
             let own = &self.pyramid.levels[level - 1];
             keys = match level <= self.pyramid.n_learned {
-                true => block.index_keys(&self.latents[level - 1]),
+                true => pool::project(&self.latents[level - 1], index_key, size),
                 false => own
                     .children
                     .windows(2)
                     .flat_map(|border| {
                         mean_rows(
                             &keys,
-                            block.config().index_size,
+                            config.index_size,
                             border[0] as usize..border[1] as usize,
                         )
                     })
                     .collect(),
             };
             index.push(IndexLevel {
-                keys: IndexKeys::new(&keys, block.config().index_size),
+                keys: IndexKeys::new(&keys, config.index_size),
                 children: match index.is_empty() {
                     true => Vec::new(),
                     false => own.children.clone(),
@@ -196,7 +207,7 @@ fn mean_rows(rows: &[f32], size: usize, range: std::ops::Range<usize>) -> Vec<f3
     mean
 }
 
-fn extend_borders(borders: &mut Vec<u32>, lengths: &[u32]) {
+pub(super) fn extend_borders(borders: &mut Vec<u32>, lengths: &[u32]) {
     let mut last = borders[borders.len() - 1];
     for length in lengths {
         last += length;
@@ -211,17 +222,28 @@ pub fn pack_leaves(
     leaves: &[u32],
 ) -> (PackedLatents, Vec<u32>, Vec<u32>) {
     let mut packed = PackedLatents::new(size);
-    let (mut chunk_lengths, mut leaf_lengths) = (Vec::new(), Vec::new());
     for leaf in leaves
         .windows(2)
         .map(|border| border[0] as usize..border[1] as usize)
     {
         packed.push(&latents[leaf.start * size..leaf.end * size]);
+    }
+    let (chunk_lengths, leaf_lengths) = chunks_of_leaves(leaves);
+    (packed, chunk_lengths, leaf_lengths)
+}
+
+/// The tokens of each chunk and the chunks of each leaf; every leaf starts a chunk.
+pub(super) fn chunks_of_leaves(leaves: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let (mut chunk_lengths, mut leaf_lengths) = (Vec::new(), Vec::new());
+    for leaf in leaves
+        .windows(2)
+        .map(|border| border[0] as usize..border[1] as usize)
+    {
         let chunks = leaf.len().div_ceil(CHUNK);
         leaf_lengths.push(chunks as u32);
         chunk_lengths.extend((0..chunks).map(|chunk| CHUNK.min(leaf.len() - chunk * CHUNK) as u32));
     }
-    (packed, chunk_lengths, leaf_lengths)
+    (chunk_lengths, leaf_lengths)
 }
 
 struct Encode<'a> {

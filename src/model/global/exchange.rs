@@ -9,6 +9,7 @@ use super::{
     block::GlobalBlock,
     context::Context,
     pool::{add_projected, project},
+    pyramid::Pyramid,
     weights::LevelWeights,
 };
 use crate::ops::similarity::product;
@@ -46,26 +47,10 @@ fn within(context: &mut Context, block: &GlobalBlock, level: usize, weights: &Le
     let n_nodes = latents.len() / size;
     let queries = project(latents, &weights.within_query, size);
     let keys = block.index_keys(latents);
-    let index_size = block.config().index_size;
-    let siblings = siblings(context, level);
+    let seen = seen(&context.pyramid, level, &keys, block.config().index_size);
     let mixed: Vec<f32> = (0..n_nodes)
         .into_par_iter()
-        .flat_map_iter(|node| {
-            let key = |node: usize| &keys[node * index_size..][..index_size];
-            let near = node.saturating_sub(REACH)..(node + REACH + 1).min(n_nodes);
-            let mut others: Vec<(f32, usize)> = near
-                .filter(|other| !siblings[node].contains(other))
-                .map(|other| (product(key(node), key(other)), other))
-                .collect();
-            others.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            let chosen = others.iter().take(CHOSEN).map(|&(_, other)| other);
-            let seen: Vec<usize> = siblings[node]
-                .clone()
-                .chain(chosen)
-                .filter(|&other| other != node)
-                .collect();
-            mix(&queries[node * size..][..size], latents, &seen)
-        })
+        .flat_map_iter(|node| mix(&queries[node * size..][..size], latents, &seen[node]))
         .collect();
     add_projected(
         &mixed,
@@ -75,12 +60,33 @@ fn within(context: &mut Context, block: &GlobalBlock, level: usize, weights: &Le
     );
 }
 
+/// Whom each node of a level attends to there: its siblings, and those near it whose `keys` are most like its own.
+pub fn seen(pyramid: &Pyramid, level: usize, keys: &[f32], index_size: usize) -> Vec<Vec<usize>> {
+    let n_nodes = pyramid.levels[level - 1].len();
+    let siblings = siblings(pyramid, level);
+    (0..n_nodes)
+        .into_par_iter()
+        .map(|node| {
+            let key = |node: usize| &keys[node * index_size..][..index_size];
+            let near = node.saturating_sub(REACH)..(node + REACH + 1).min(n_nodes);
+            let mut others: Vec<(f32, usize)> = near
+                .filter(|other| !siblings[node].contains(other))
+                .map(|other| (product(key(node), key(other)), other))
+                .collect();
+            others.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            let chosen = others.iter().take(CHOSEN).map(|&(_, other)| other);
+            let seen = siblings[node].clone().chain(chosen);
+            seen.filter(|&other| other != node).collect()
+        })
+        .collect()
+}
+
 /// The children of the parent of each node, itself included; passages stand alone.
-fn siblings(context: &Context, level: usize) -> Vec<std::ops::Range<usize>> {
-    let n_nodes = context.pyramid.levels[level - 1].len();
-    match level < context.pyramid.n_learned {
+fn siblings(pyramid: &Pyramid, level: usize) -> Vec<std::ops::Range<usize>> {
+    let n_nodes = pyramid.levels[level - 1].len();
+    match level < pyramid.n_learned {
         true => {
-            let parents = &context.pyramid.levels[level];
+            let parents = &pyramid.levels[level];
             (0..parents.len())
                 .flat_map(|parent| {
                     parents

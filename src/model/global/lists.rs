@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    block::{Columns, GlobalBlock},
-    config::{GlobalConfig, Indexer, Relevance},
+    block::{Columns, GRANULE},
+    config::{self, GlobalConfig, Indexer, Relevance},
     context::Context,
     weights::N_RELEVANCES,
 };
@@ -12,6 +12,30 @@ use crate::ops::{
     lightning_index::{self, Group, IndexQueries, Node, Selection, most_important, select_flat},
     sparse_attention::{self, ChunkRange, KeyLists, KeyRange, log_bucket},
 };
+
+/// What lists are chosen by, in either form of the block.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    pub config: &'a GlobalConfig,
+    /// Bias by head and bucket, `[heads, N_BUCKETS]`.
+    pub distance: &'a [f32],
+}
+
+impl Rules<'_> {
+    /// What each granule of a passage looks at, by the projections of its tokens.
+    pub fn lists(&self, context: &Context, passage: usize, projected: &[f32]) -> Vec<Lists> {
+        let looking = Looking {
+            projected,
+            columns: Columns::of(self.config),
+            own: context.pyramid.passages().tokens_of(passage),
+            granule: match self.config.selection {
+                config::Selection::Granule => GRANULE,
+                config::Selection::Token => 1,
+            },
+        };
+        looking.lists(self, context)
+    }
+}
 
 /// A passage whose queries look around.
 #[derive(Debug, Clone)]
@@ -63,16 +87,16 @@ impl Looking<'_> {
     }
 
     /// The lists of all granules.
-    pub fn lists(&self, block: &GlobalBlock, context: &Context) -> Vec<Lists> {
-        let selections = self.select(block, context);
+    pub fn lists(&self, rules: &Rules, context: &Context) -> Vec<Lists> {
+        let selections = self.select(rules, context);
         let granules = self.granules().zip(selections);
         granules
-            .map(|(tokens, selection)| self.list(block, context, tokens, selection))
+            .map(|(tokens, selection)| self.list(rules, context, tokens, selection))
             .collect()
     }
 
-    fn select(&self, block: &GlobalBlock, context: &Context) -> Vec<Selection> {
-        let (config, columns) = (block.config(), self.columns);
+    fn select(&self, rules: &Rules, context: &Context) -> Vec<Selection> {
+        let (config, columns) = (rules.config, self.columns);
         let leaves = context.leaves();
         let own = leaves.nodes_in(self.own.clone());
         let own = own.start as u32..own.end as u32;
@@ -112,7 +136,7 @@ impl Looking<'_> {
         match (config.indexer, context.index.leaves()) {
             (Indexer::Hierarchical, _) => context.index.descend(&indexer, &queries, &groups),
             (Indexer::Flat, Some(keys)) => flat(select_flat(&indexer, keys, &queries, &groups)),
-            (Indexer::BlockImportance, _) => flat(self.important(block, context, &groups)),
+            (Indexer::BlockImportance, _) => flat(self.important(rules, context, &groups)),
             (Indexer::None | Indexer::Flat, _) => {
                 context.index.descend(&nothing, &queries, &groups)
             }
@@ -127,8 +151,8 @@ impl Looking<'_> {
     }
 
     /// The leaves that get most of the attention to all compressed leaves.
-    fn important(&self, block: &GlobalBlock, context: &Context, groups: &[Group]) -> Vec<Vec<u32>> {
-        let config = block.config();
+    fn important(&self, rules: &Rules, context: &Context, groups: &[Group]) -> Vec<Vec<u32>> {
+        let config = rules.config;
         let leaves = context.leaves();
         let mut lists = KeyLists::default();
         for group in groups {
@@ -145,7 +169,7 @@ impl Looking<'_> {
             queries: &queries,
             latents: &context.latents[context.pyramid.leaf_level() - 1],
             log_sizes: &context.nodes[0].log_sizes,
-            bias: &block.weights.distance,
+            bias: rules.distance,
             lists: &lists,
             heads: config.heads,
             dimensions: config.head_size,
@@ -156,12 +180,12 @@ impl Looking<'_> {
 
     fn list(
         &self,
-        block: &GlobalBlock,
+        rules: &Rules,
         context: &Context,
         granule: Range<usize>,
         selection: Selection,
     ) -> Lists {
-        let config = block.config();
+        let config = rules.config;
         let own = &self.own;
         let tokens = own.start + granule.start..own.start + granule.end;
         let mut lists = Lists {
@@ -198,7 +222,7 @@ impl Looking<'_> {
         if config.branches.compressed {
             let relevances = self.relevances(granule);
             for node in selection.cover {
-                lists.cover(block, context, node, &relevances, tokens.start);
+                lists.cover(rules, context, node, &relevances, tokens.start);
             }
         }
         lists.tokens = tokens;
@@ -225,15 +249,15 @@ impl Looking<'_> {
 impl Lists {
     fn cover(
         &mut self,
-        block: &GlobalBlock,
+        rules: &Rules,
         context: &Context,
         node: Node,
         relevances: &[f32; N_RELEVANCES],
         from: usize,
     ) {
         let level = context.pyramid.leaf_level() + usize::from(node.level);
-        let relevance = relevances[level.min(context.pyramid.n_learned + 1).min(N_RELEVANCES) - 1];
-        let weight = match block.config().relevance {
+        let relevance = relevances[relevance_of(context, usize::from(node.level))];
+        let weight = match rules.config.relevance {
             Relevance::Weights => relevance.ln(),
             Relevance::Threshold(least) if relevance < least => return,
             Relevance::Threshold(_) => 0.0,
@@ -264,6 +288,12 @@ impl Lists {
             scales.push(nodes.scales[index]);
         }
     }
+}
+
+/// Which relevance the nodes of a level have; levels are counted from the leaves.
+pub fn relevance_of(context: &Context, level: usize) -> usize {
+    let level = context.pyramid.leaf_level() + level;
+    level.min(context.pyramid.n_learned + 1).min(N_RELEVANCES) - 1
 }
 
 /// The chunks that hold some tokens, cut to them, with their distance from a token.

@@ -2,7 +2,7 @@
 
 use super::{
     block::GlobalBlock,
-    config::Abstraction,
+    config::{Abstraction, GlobalConfig},
     context::{PassageLatents, pack_leaves},
     pyramid::equal_groups,
 };
@@ -23,14 +23,10 @@ pub fn passage(block: &GlobalBlock, latents: &[f32], n_learned: usize) -> Passag
     for level in 1..=n_learned {
         let children: &[f32] = all_latents.last().map_or(latents, Vec::as_slice);
         let count = children.len() / size;
-        let by_content = config.abstraction == Abstraction::Affinity && level < n_learned;
         let mut affinities = vec![0.0; count];
-        let borders = match by_content {
-            true => group_by_affinity(children, size, &block.weights.affinity, config.ratio),
-            false if level == n_learned => vec![0, count as u32],
-            false => equal_groups(count, config.ratio),
-        };
-        if by_content {
+        let last = level == n_learned;
+        let borders = groups(config, &block.weights.affinity, children, last);
+        if by_content(config, last) {
             affinities = neighbour_affinities(children, size, &block.weights.affinity);
             borders[..borders.len() - 1]
                 .iter()
@@ -41,11 +37,7 @@ pub fn passage(block: &GlobalBlock, latents: &[f32], n_learned: usize) -> Passag
             .windows(2)
             .map(|border| (border[1] - border[0]) as f32);
         let parents = abstraction_pool::forward(&abstraction_pool::Inputs {
-            pooling: match config.abstraction {
-                Abstraction::Mean => Pooling::Mean,
-                Abstraction::Max => Pooling::Max,
-                Abstraction::Attention | Abstraction::Affinity => Pooling::Attention,
-            },
+            pooling: pooling(config),
             children,
             sizes: &sizes.collect::<Vec<f32>>(),
             borders: &borders,
@@ -68,6 +60,30 @@ pub fn passage(block: &GlobalBlock, latents: &[f32], n_learned: usize) -> Passag
         tokens: packed,
         chunk_lengths,
         leaf_lengths,
+    }
+}
+
+/// How the children of a learned level are pooled.
+pub fn pooling(config: &GlobalConfig) -> Pooling {
+    match config.abstraction {
+        Abstraction::Mean => Pooling::Mean,
+        Abstraction::Max => Pooling::Max,
+        Abstraction::Attention | Abstraction::Affinity => Pooling::Attention,
+    }
+}
+
+/// Whether a level groups by affinity; the last one holds passages and never does.
+pub fn by_content(config: &GlobalConfig, last: bool) -> bool {
+    config.abstraction == Abstraction::Affinity && !last
+}
+
+/// Borders of the groups that one passage's `children`, `[n, head_size]`, form.
+pub fn groups(config: &GlobalConfig, affinity: &[f32], children: &[f32], last: bool) -> Vec<u32> {
+    let count = children.len() / config.head_size;
+    match by_content(config, last) {
+        true => group_by_affinity(children, config.head_size, affinity, config.ratio),
+        false if last => vec![0, count as u32],
+        false => equal_groups(count, config.ratio),
     }
 }
 

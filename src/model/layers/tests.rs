@@ -1,0 +1,122 @@
+//! Whole documents through layers and blocks: what borders hold, and streaming against the batch.
+
+use super::*;
+use crate::model::global::{
+    F32GlobalBlock, GlobalBlock, GlobalConfig,
+    tests::{HIDDEN, random_weights, small},
+};
+use candle_core::Device;
+
+/// Layers whose embedding is a hash of the token and its place, and that otherwise bend states a little.
+struct Bending;
+
+impl Trunk for Bending {
+    fn n_layers(&self) -> usize {
+        6
+    }
+
+    fn run(
+        &self,
+        batch: &PackedBatch,
+        layers: Range<usize>,
+        states: &mut [f32],
+    ) -> Result<(), ModelError> {
+        if layers.start == 0 {
+            for (state, token) in states.chunks_exact_mut(HIDDEN).zip(&batch.token_ids) {
+                for (dimension, value) in state.iter_mut().enumerate() {
+                    *value = ((token * 31 + 7) as f32 * (dimension as f32 + 1.3)).sin();
+                }
+            }
+        }
+        states
+            .iter_mut()
+            .for_each(|value| *value -= 0.1 * value.sin());
+        Ok(())
+    }
+}
+
+fn layers(config: GlobalConfig, f32: bool) -> Layers {
+    let config = small(config);
+    let block = |seed| -> Box<dyn Global> {
+        let weights = random_weights(&config, seed);
+        match f32 {
+            false => Box::new(GlobalBlock::new(config.clone(), weights, HIDDEN).expect("packs")),
+            true => {
+                let block = F32GlobalBlock::new(config.clone(), &weights, HIDDEN, &Device::Cpu);
+                Box::new(block.expect("loads"))
+            }
+        }
+    };
+    Layers {
+        trunk: Box::new(Bending),
+        global: (0..3).map(block).collect(),
+        hidden: HIDDEN,
+        max_tokens_in_memory: usize::MAX,
+    }
+}
+
+fn batch(seed: u32, lengths: &[usize]) -> PackedBatch {
+    let mut batch = PackedBatch::default();
+    for (passage, length) in lengths.iter().enumerate() {
+        batch.push((0..*length).map(|at| (at as u32 * 17 + passage as u32 * 5 + seed) % 97));
+    }
+    batch
+}
+
+fn join(parts: &[PackedBatch]) -> PackedBatch {
+    let mut joined = PackedBatch::default();
+    for part in parts {
+        (0..part.len()).for_each(|passage| joined.push(part.passage(passage).iter().copied()));
+    }
+    joined
+}
+
+#[test]
+fn documents_of_a_batch_do_not_see_each_other() {
+    let layers = layers(GlobalConfig::default(), false);
+    let first = batch(1, &[20, 33, 5]);
+    let alone = layers.forward(&first, &[0, 3]).expect("runs");
+    for seed in [2, 3] {
+        let others = join(&[first.clone(), batch(seed, &[9, 40, 1, 1]), first.clone()]);
+        let states = layers.forward(&others, &[0, 3, 7, 10]).expect("runs");
+        // Neither what follows nor what stands before changes a document.
+        assert_eq!(states[..alone.len()], alone);
+        assert_eq!(states[states.len() - alone.len()..], alone);
+    }
+}
+
+fn streamed(layers: &Layers, parts: &[PackedBatch]) -> Vec<f32> {
+    let mut states = Vec::new();
+    layers
+        .stream(parts, |_, own| states.extend_from_slice(own))
+        .expect("streams");
+    states
+}
+
+fn long_document() -> Vec<PackedBatch> {
+    let lengths: Vec<usize> = (0..300).map(|passage| 1 + passage * 7 % 23).collect();
+    let parts = lengths.chunks(128).enumerate();
+    parts.map(|(at, part)| batch(at as u32, part)).collect()
+}
+
+#[test]
+fn streaming_equals_the_batch_bit_for_bit() {
+    let mut layers = layers(GlobalConfig::default(), false);
+    let parts = long_document();
+    let whole = layers.forward(&join(&parts), &[0, 300]).expect("runs");
+    assert_eq!(streamed(&layers, &parts), whole);
+    layers.max_tokens_in_memory = 100;
+    assert_eq!(streamed(&layers, &parts), whole);
+}
+
+#[test]
+fn streaming_in_f32_equals_the_batch() {
+    let layers = layers(GlobalConfig::default(), true);
+    let parts = long_document();
+    let whole = layers.forward(&join(&parts), &[0, 300]).expect("runs");
+    let streamed = streamed(&layers, &parts);
+    // Products of more rows are summed in another order.
+    let apart = streamed.iter().zip(&whole).map(|(a, b)| (a - b).abs());
+    let n_far = apart.filter(|apart| *apart > 1e-3).count();
+    assert!(n_far * 1000 < whole.len(), "{n_far} of {}", whole.len());
+}
