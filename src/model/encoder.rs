@@ -318,6 +318,17 @@ impl Encoder {
         self.layers.forward(batch, &alone)
     }
 
+    /// The states behind the first `n_layers` local layers alone, `[n_tokens, hidden]`.
+    pub fn local_states(
+        &self,
+        batch: &PackedBatch,
+        n_layers: usize,
+    ) -> Result<Vec<f32>, ModelError> {
+        let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
+        self.layers.trunk.run(batch, 0..n_layers, &mut states)?;
+        Ok(states)
+    }
+
     /// `states` is `[n_tokens, hidden]`.
     fn passage_encoding(&self, passage: &PassageInput, states: &[f32]) -> PassageEncoding {
         let keys = self.granules.keys(states);

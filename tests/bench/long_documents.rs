@@ -6,6 +6,8 @@
 
 #[path = "support.rs"]
 mod support;
+#[path = "text.rs"]
+mod text;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,7 @@ use shas::{
     text::{LayoutOptions, Passage, layout},
 };
 use support::{Result, project, seconds};
+use text::tokens;
 
 const LENGTHS: [usize; 5] = [8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20];
 /// Notes that stand for their vault.
@@ -176,48 +179,6 @@ fn with_blocks(encoder: Encoder, config: &GlobalConfig) -> Result<Encoder> {
     let output = weights.output.iter_mut().enumerate();
     output.for_each(|(at, own)| *own = 0.02 * (at as f32 * 0.61).sin());
     Ok(encoder.with_global(config, [weights.clone(), weights.clone(), weights])?)
-}
-
-/// Word pieces of the bundled notes, over and over in another order each time.
-fn tokens(encoder: &Encoder, count: usize) -> Result<Vec<u32>> {
-    let mut notes = Vec::new();
-    read(&project().join("corpora/vault"), &mut notes)?;
-    notes.sort();
-    let mut all = Vec::new();
-    let notes: Vec<Vec<u32>> = notes
-        .iter()
-        .map(|note| {
-            Ok(encoder
-                .tokenizer()
-                .tokenize(note)?
-                .iter()
-                .map(|own| own.id)
-                .collect())
-        })
-        .collect::<Result<_>>()?;
-    let mut step = 1;
-    while all.len() < count {
-        for at in 0..notes.len() {
-            all.extend_from_slice(&notes[(at * step) % notes.len()]);
-        }
-        step += 2;
-    }
-    all.truncate(count);
-    Ok(all)
-}
-
-fn read(folder: &Path, notes: &mut Vec<String>) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        match path.is_dir() {
-            true => read(&path, notes)?,
-            false if path.extension().is_some_and(|own| own == "md") => {
-                notes.push(std::fs::read_to_string(path)?)
-            }
-            false => {}
-        }
-    }
-    Ok(())
 }
 
 /// Seconds to encode `text` as one document.

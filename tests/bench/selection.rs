@@ -1,11 +1,14 @@
 //! How much of dense attention a selection keeps, against the best selection of its size.
 //!
 //! `cargo bench --bench selection` takes the trunk's own queries and keys over one document of 32k tokens of the bundled
-//! notes, and chooses blocks of 64 tokens by their mean keys: down the pyramid, and flat. Every figure is a share of the
-//! dense attention mass that the best blocks of the same number hold.
+//! notes, and chooses blocks of 64 tokens by the attention to their mean keys, down the pyramid and flat; beside it with
+//! the spread of the keys about the mean, to second order. Every figure is a share of the dense attention mass that the
+//! best blocks of the same number hold.
 
 #[path = "support.rs"]
 mod support;
+#[path = "text.rs"]
+mod text;
 
 use std::ops::Range;
 
@@ -23,11 +26,12 @@ use shas::{
         weights::WeightFile,
     },
     ops::{
-        lightning_index::{Group, IndexKeys, IndexLevel, IndexPyramid, Indexer},
+        lightning_index::{Group, IndexKeys, IndexLevel, IndexPyramid, Indexer, Place},
         similarity::product,
     },
 };
-use support::{Result, project, seconds, tokens};
+use support::{Result, median, project, quantile, seconds};
+use text::tokens;
 
 const TOKENS: usize = 32 << 10;
 const BODY: usize = 230;
@@ -72,11 +76,8 @@ fn measure(layer: usize, states: &[f32], batch: &PackedBatch, pyramid: &Pyramid)
                 .collect()
         })
         .collect();
-    let levels = Levels::of(&keys, pyramid);
-    let (index, flat_index) = (
-        levels.index(pyramid, levels.means.len()),
-        levels.index(pyramid, 1),
-    );
+    let levels = [false, true].map(|spread| Levels::of(&keys, pyramid, spread));
+    let (index, flat_index) = (index(pyramid, usize::MAX), index(pyramid, 1));
     let mut first = 0;
     let groups: Vec<Group> = granules
         .iter()
@@ -97,44 +98,68 @@ fn measure(layer: usize, states: &[f32], batch: &PackedBatch, pyramid: &Pyramid)
             leaves: count,
             ..Indexer::default()
         };
-        let choose = |index: &IndexPyramid, top: usize| {
-            let mut chosen = Vec::new();
-            let time = seconds(|| {
-                let selections = index.descend_by(
-                    &indexer,
-                    &groups,
-                    || None,
-                    |held, place, nodes, scores| {
-                        let tokens = &granules[place.group].0;
-                        let queries = &queries[tokens.start * HIDDEN..tokens.end * HIDDEN];
-                        let (of, log_sums): &mut (usize, Vec<f32>) =
-                            held.get_or_insert((usize::MAX, Vec::new()));
-                        if *of != place.group {
-                            (*of, *log_sums) = (place.group, levels.log_sums(queries, top));
-                        }
-                        *scores = levels.importance(queries, log_sums, place.level, nodes);
-                    },
-                );
-                chosen = selections
-                    .into_iter()
-                    .map(|own| own.leaves)
-                    .collect::<Vec<_>>();
-                Ok::<_, std::convert::Infallible>(())
-            });
-            time.map(|time| (chosen, time))
-        };
-        let (down, down_time) = choose(&index, levels.means.len() - 1)?;
-        let (flat, flat_time) = choose(&flat_index, 0)?;
-        println!(
-            "layer {}, {:>3.0}% of the blocks: down the pyramid {:.3}, flat {:.3} of the best; {:.2}× the flat time",
-            layer + 1,
-            budget * 1e2,
-            kept(&down, &masses, count),
-            kept(&flat, &masses, count),
-            down_time / flat_time
-        );
+        let mut line = format!("layer {}, {:>3.0}% of the blocks:", layer + 1, budget * 1e2);
+        for (name, levels) in [("means", &levels[0]), ("means and spreads", &levels[1])] {
+            let (down, down_time) =
+                choose(levels, &index, &queries, &granules, (&indexer, &groups))?;
+            let (flat, flat_time) = choose(
+                levels,
+                &flat_index,
+                &queries,
+                &granules,
+                (&indexer, &groups),
+            )?;
+            let (down, flat) = (kept(&down, &masses, count), kept(&flat, &masses, count));
+            let [down_mean, flat_mean] =
+                [&down, &flat].map(|own| own.iter().sum::<f64>() / own.len() as f64);
+            line += &format!(
+                " by {name} {down_mean:.3} (flat {flat_mean:.3}, worst tenth {:.3} and {:.3}), {:.2}× the flat time;",
+                quantile(down, 0.1),
+                quantile(flat, 0.1),
+                down_time / flat_time
+            );
+        }
+        println!("{line}");
     }
     Ok(())
+}
+
+/// What each granule chooses, and the time that it takes.
+fn choose(
+    levels: &Levels,
+    index: &IndexPyramid,
+    queries: &[f32],
+    granules: &[(Range<usize>, Range<usize>)],
+    (indexer, groups): (&Indexer, &[Group]),
+) -> Result<(Vec<Vec<u32>>, f64)> {
+    let mut chosen = Vec::new();
+    let score = |held: &mut Option<(usize, Vec<f32>)>,
+                 place: Place,
+                 nodes: &[u32],
+                 scores: &mut Vec<f32>| {
+        let tokens = &granules[place.group].0;
+        let queries = &queries[tokens.start * HIDDEN..tokens.end * HIDDEN];
+        let log_sums = match held {
+            Some((group, log_sums)) if *group == place.group => log_sums,
+            // The first level that is scored is the broadest: its sums stand for the whole document.
+            _ => {
+                &mut held
+                    .insert((place.group, levels.log_sums(queries, place.level)))
+                    .1
+            }
+        };
+        *scores = levels.importance(queries, log_sums, place.level, nodes);
+    };
+    let times: Vec<f64> = (0..3)
+        .map(|_| {
+            seconds(|| {
+                let selections = index.descend_by(indexer, groups, || None, score);
+                chosen = selections.into_iter().map(|own| own.leaves).collect();
+                Ok::<_, std::convert::Infallible>(())
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok((chosen, median(times)))
 }
 
 /// Mean keys of the leaves and of all nodes above, and how many tokens each stands for.
@@ -146,7 +171,7 @@ struct Levels {
 }
 
 impl Levels {
-    fn of(keys: &[f32], pyramid: &Pyramid) -> Self {
+    fn of(keys: &[f32], pyramid: &Pyramid, spread: bool) -> Self {
         let (mut means, mut variances, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
         for nodes in &pyramid.levels[pyramid.leaf_level() - 1..] {
             let mut level = vec![0.0; nodes.len() * HIDDEN];
@@ -159,7 +184,10 @@ impl Levels {
                         .for_each(|(mean, value)| *mean += share * value);
                 }
             }
-            variances.push(variances_of(keys, &level, nodes));
+            variances.push(match spread {
+                true => variances_of(keys, &level, nodes),
+                false => vec![0.0; level.len()],
+            });
             means.push(level);
             sizes.push(
                 (0..nodes.len())
@@ -172,23 +200,6 @@ impl Levels {
             variances,
             sizes,
         }
-    }
-
-    /// The lowest `count` levels; what they are scored by lies here, so the keys of the index are left empty of meaning.
-    fn index(&self, pyramid: &Pyramid, count: usize) -> IndexPyramid {
-        let levels = pyramid.levels[pyramid.leaf_level() - 1..]
-            .iter()
-            .take(count)
-            .enumerate();
-        let level = |(at, level): (usize, &Level)| IndexLevel {
-            keys: IndexKeys::new(&vec![0.0; level.len()], 1),
-            children: if at == 0 {
-                Vec::new()
-            } else {
-                level.children.clone()
-            },
-        };
-        IndexPyramid::new(levels.map(level).collect())
     }
 
     /// Log of the attention to a whole level by each query and head.
@@ -251,6 +262,23 @@ fn variances_of(keys: &[f32], means: &[f32], nodes: &Level) -> Vec<f32> {
         }
     }
     all
+}
+
+/// The lowest `count` levels; what they are scored by lies in [`Levels`], so their own keys mean nothing.
+fn index(pyramid: &Pyramid, count: usize) -> IndexPyramid {
+    let levels = pyramid.levels[pyramid.leaf_level() - 1..]
+        .iter()
+        .take(count)
+        .enumerate();
+    let level = |(at, level): (usize, &Level)| IndexLevel {
+        keys: IndexKeys::new(&vec![0.0; level.len()], 1),
+        children: if at == 0 {
+            Vec::new()
+        } else {
+            level.children.clone()
+        },
+    };
+    IndexPyramid::new(levels.map(level).collect())
 }
 
 /// Every query's heads.
@@ -324,8 +352,8 @@ fn dense_mass(
     mass
 }
 
-/// The mass of the chosen leaves as a share of that of the best `count`, averaged over granules.
-fn kept(chosen: &[Vec<u32>], masses: &[Vec<f32>], count: usize) -> f64 {
+/// The mass of each granule's leaves as a share of that of the best `count`.
+fn kept(chosen: &[Vec<u32>], masses: &[Vec<f32>], count: usize) -> Vec<f64> {
     let shares = chosen.iter().zip(masses).map(|(chosen, masses)| {
         let mut best = masses.clone();
         best.sort_by(|a, b| b.total_cmp(a));
@@ -333,5 +361,5 @@ fn kept(chosen: &[Vec<u32>], masses: &[Vec<f32>], count: usize) -> f64 {
         let own: f32 = chosen.iter().map(|&leaf| masses[leaf as usize]).sum();
         f64::from(own / best)
     });
-    shares.sum::<f64>() / chosen.len() as f64
+    shares.collect()
 }

@@ -42,6 +42,13 @@ pub struct Node {
     pub index: u32,
 }
 
+/// Whose scores are asked for, and at which level; 0 is that of the leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub group: usize,
+    pub level: usize,
+}
+
 /// What a group reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -80,39 +87,66 @@ impl IndexPyramid {
         queries: &IndexQueries,
         groups: &[Group],
     ) -> Vec<Selection> {
-        let select = |scratch: &mut Scratch, group: &Group| {
-            let rows = GroupRows::new(indexer, queries, group.queries.clone());
-            self.select(indexer, &rows, &group.own, scratch)
-        };
+        let init = || (Scratch::default(), None);
+        self.descend_by(
+            indexer,
+            groups,
+            init,
+            |(scratch, rows), place, nodes, scores| {
+                let rows = match rows {
+                    Some((group, rows)) if *group == place.group => rows,
+                    _ => {
+                        let own = groups[place.group].queries.clone();
+                        let own = GroupRows::new(indexer, queries, own);
+                        &mut rows.insert((place.group, own)).1
+                    }
+                };
+                score(rows, &self.levels[place.level].keys, nodes, scratch);
+                scores.clone_from(&scratch.scores);
+            },
+        )
+    }
+
+    /// As [`IndexPyramid::descend`], with scores of any kind: `score` replaces the last argument by those of the nodes.
+    pub fn descend_by<S>(
+        &self,
+        indexer: &Indexer,
+        groups: &[Group],
+        init: impl Fn() -> S + Sync + Send,
+        score: impl Fn(&mut S, Place, &[u32], &mut Vec<f32>) + Sync + Send,
+    ) -> Vec<Selection> {
+        let groups = groups.par_iter().enumerate();
         groups
-            .par_iter()
-            .map_init(Scratch::default, select)
+            .map_init(init, |state, (group, own)| {
+                self.select(indexer, &own.own, |level, nodes, scores| {
+                    score(state, Place { group, level }, nodes, scores);
+                })
+            })
             .collect()
     }
 
     fn select(
         &self,
         indexer: &Indexer,
-        rows: &GroupRows,
         own: &Range<u32>,
-        scratch: &mut Scratch,
+        mut score: impl FnMut(usize, &[u32], &mut Vec<f32>),
     ) -> Selection {
         let mut selection = Selection::default();
         let n_top = self.levels.last().map_or(0, |top| top.keys.len() as u32);
         let mut open: Vec<u32> = (0..n_top).collect();
+        let mut scores = Vec::new();
         for (level, keys) in self.levels.iter().enumerate().rev() {
             let (scored, ancestors) = self.part(level, &open, own);
             let leaf = level == 0;
             let count = if leaf { indexer.leaves } else { indexer.kept };
-            let mut best: Vec<Ranked> = match count < scored.len() {
-                true => {
-                    score(rows, &keys.keys, &scored, scratch);
-                    let scores = scratch.scores.iter().copied();
-                    scores.zip(scored.iter().copied()).collect()
-                }
-                // All are kept, whatever they score.
-                false => scored.iter().map(|node| (0.0, *node)).collect(),
-            };
+            // Where all are kept it does not matter what they score.
+            scores.clear();
+            match count < scored.len() {
+                true => score(level, &scored, &mut scores),
+                false => scores.resize(scored.len(), 0.0),
+            }
+            let ranked = scores.iter().copied().zip(scored.iter().copied());
+            let mut best: Vec<Ranked> = ranked.collect();
             keep_best(&mut best, count);
             let mut best = ascending(&best);
             let closed = |node: &u32| leaf || best.binary_search(node).is_err();

@@ -16,7 +16,7 @@ mod training;
 mod training_backward;
 mod training_tile;
 
-pub use descend::{Group, IndexLevel, IndexPyramid, Node, Selection};
+pub use descend::{Group, IndexLevel, IndexPyramid, Node, Place, Selection};
 pub use flat::select_flat;
 pub use importance::most_important;
 pub use keys::IndexKeys;
