@@ -94,7 +94,7 @@ fn measure(layer: usize, states: &[f32], batch: &PackedBatch, pyramid: &Pyramid)
     for budget in BUDGETS {
         let count = (leaves.len() as f64 * budget).round() as usize;
         let indexer = Indexer {
-            kept: count.max(16),
+            kept: (2 * count).max(32),
             leaves: count,
             ..Indexer::default()
         };

@@ -314,77 +314,76 @@ impl GlobalBlock {
         out: &mut [f32],
     ) {
         let (heads, size) = (self.config.heads, self.config.head_size);
-        let (inner, columns) = (heads * size, Columns::of(&self.config));
-        let n_queries = projected.len() / columns.total;
-        scratch.queries.resize(n_queries * inner, 0);
-        scratch.query_scales.resize(n_queries * heads, 0.0);
-        for row in 0..n_queries * heads {
-            let (query, head) = (row / heads, row % heads);
-            let values = &projected[query * columns.total + head * size..][..size];
+        let columns = Columns::of(&self.config);
+        let n_rows = projected.len() / columns.total * heads;
+        scratch.queries.resize(n_rows * size, 0);
+        scratch.query_scales.resize(n_rows, 0.0);
+        for row in 0..n_rows {
+            let values = &projected[row / heads * columns.total + row % heads * size..][..size];
             let codes = &mut scratch.queries[row * size..][..size];
             scratch.query_scales[row] = quantise::<I>(values, codes);
         }
-        scratch.branches.resize(n_queries * inner, 0.0);
-        lists.gather_cover(
-            context,
-            size,
-            &mut scratch.node_codes,
-            &mut scratch.node_scales,
-        );
-        let queries = SharedQueries {
-            rows: Rows {
-                codes: &scratch.queries,
-                scales: &scratch.query_scales,
-                size,
-            },
-            bias: &self.weights.distance,
-            n_buckets: N_BUCKETS,
-        };
+        scratch.branches.resize(n_rows * size, 0.0);
         out.fill(0.0);
         for branch in 0..N_BRANCHES {
-            let (sparse, branches) = (&mut scratch.sparse, &mut scratch.branches[..]);
-            match branch {
-                0 => attend_chunks(
-                    isa,
-                    queries,
-                    &context.tokens,
-                    &lists.window,
-                    sparse,
-                    branches,
-                ),
-                1 => {
-                    let latents = SingleLatents {
-                        rows: Rows {
-                            codes: &scratch.node_codes,
-                            scales: &scratch.node_scales,
-                            size,
-                        },
-                        log_sizes: &lists.cover_log_sizes,
-                        buckets: &lists.cover_buckets,
-                    };
-                    attend_singles(isa, queries, latents, sparse, branches);
-                }
-                _ => attend_chunks(
-                    isa,
-                    queries,
-                    &context.tokens,
-                    &lists.selected,
-                    sparse,
-                    branches,
-                ),
-            }
-            for query in 0..n_queries {
-                let gates =
-                    &projected[query * columns.total + columns.gates + branch * heads..][..heads];
-                for head in 0..heads {
-                    let gate = 1.0 / (1.0 + (-gates[head]).exp());
-                    let at = query * inner + head * size;
-                    let branch = &scratch.branches[at..at + size];
-                    for (out, value) in out[at..at + size].iter_mut().zip(branch) {
+            if self.branch(isa, context, lists, branch, scratch) {
+                let first = columns.gates + branch * heads;
+                let gates = projected.chunks_exact(columns.total);
+                let gates = gates.flat_map(|row| &row[first..first + heads]);
+                let rows = out.chunks_exact_mut(size);
+                let rows = rows.zip(scratch.branches.chunks_exact(size)).zip(gates);
+                for ((out, branch), gate) in rows {
+                    let gate = 1.0 / (1.0 + (-gate).exp());
+                    for (out, value) in out.iter_mut().zip(branch) {
                         *out += gate * value;
                     }
                 }
             }
         }
+    }
+
+    /// What the coded queries find by one branch, into the scratch; false where it has nothing to look at.
+    #[inline(always)]
+    fn branch<I: Isa>(
+        &self,
+        isa: I,
+        context: &Context,
+        lists: &Lists,
+        branch: usize,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let size = self.config.head_size;
+        let rows = |codes, scales| Rows {
+            codes,
+            scales,
+            size,
+        };
+        let queries = SharedQueries {
+            rows: rows(&scratch.queries, &scratch.query_scales),
+            bias: &self.weights.distance,
+            n_buckets: N_BUCKETS,
+        };
+        let (sparse, out) = (&mut scratch.sparse, &mut scratch.branches[..]);
+        let chunks: &[_] = match branch {
+            0 => &lists.window,
+            1 => &[],
+            _ => &lists.selected,
+        };
+        if !chunks.is_empty() {
+            attend_chunks(isa, queries, &context.tokens, chunks, sparse, out);
+            return true;
+        }
+        if branch != 1 || lists.cover.is_empty() {
+            return false;
+        }
+        let (codes, scales) = (&mut scratch.node_codes, &mut scratch.node_scales);
+        lists.gather_cover(context, size, codes, scales);
+        let latents = SingleLatents {
+            rows: rows(codes, scales),
+            log_sizes: &lists.cover_log_sizes,
+            buckets: &lists.cover_buckets,
+        };
+        attend_singles(isa, queries, latents, sparse, out);
+        true
     }
 }
