@@ -9,7 +9,7 @@ use super::{
     ModelError,
     config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
-    global::{GLOBAL_AFTER_LAYERS, GlobalBlock, GlobalConfig, GlobalWeights},
+    global::{BlockView, GLOBAL_AFTER_LAYERS, GlobalBlock, GlobalConfig, GlobalWeights, view},
     granule::GranuleHead,
     int8_trunk::Int8Trunk,
     layers::Layers,
@@ -286,6 +286,17 @@ impl Encoder {
             keys: QueryKeys::new(keys),
             weights,
         })
+    }
+
+    /// What each global block sees of one document; nothing where there are no blocks.
+    pub fn view(&self, passages: &[PassageInput]) -> Result<Vec<BlockView>, ModelError> {
+        let batches: Vec<PackedBatch> = passages.chunks(BATCH_PASSAGES).map(packed).collect();
+        view::view(&self.layers, &batches)
+    }
+
+    /// The shape of the global blocks, where there are any.
+    pub fn global_config(&self) -> Option<&GlobalConfig> {
+        self.layers.global.first().map(GlobalBlock::config)
     }
 
     /// The states of every token, `[n_tokens, hidden]` row by row, of passages that do not see each other.

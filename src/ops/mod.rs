@@ -20,4 +20,4 @@ pub mod window_attention;
 mod rows;
 mod tensors;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

@@ -10,13 +10,17 @@ pub mod config;
 mod context;
 mod exchange;
 mod lists;
+mod looked;
 mod pool;
 pub mod pyramid;
+mod seen;
+pub mod view;
 pub mod weights;
 
 pub use block::GlobalBlock;
 pub use config::GlobalConfig;
 pub use context::Context;
+pub use view::BlockView;
 pub use weights::GlobalWeights;
 
 /// Local layers after which a global block stands, counted from 1.
