@@ -42,11 +42,14 @@ impl Looked {
         let n_queries = lists.tokens.len() as f32;
         self.n_queries += n_queries;
         let branches = is_on(config);
-        let n_branches = branches.iter().filter(|&&on| on).count().max(1);
+        let far = is_far(config);
+        let n_far = far.iter().filter(|&&on| on).count().max(1);
         for branch in (0..N_BRANCHES).filter(|&branch| branches[branch]) {
             let keys = scene.keys(lists, branch);
             let weights = scene.weights(projected, &keys, branch);
-            self.spread(scene, &keys, &weights, n_queries / n_branches as f32);
+            if far[branch] {
+                self.spread(scene, &keys, &weights, n_queries / n_far as f32);
+            }
             let sums = &mut self.branches[branch];
             sums.gate += n_queries * weights.gate;
             sums.n_keys += n_queries * keys.len() as f32;
@@ -165,4 +168,12 @@ impl Looked {
 fn is_on(config: &GlobalConfig) -> [bool; N_BRANCHES] {
     let branches = config.branches;
     [branches.window, branches.compressed, branches.selected]
+}
+
+/// Which of them look far: all but the window, unless there is nothing else.
+fn is_far(config: &GlobalConfig) -> [bool; N_BRANCHES] {
+    match is_on(config) {
+        [window, false, false] => [window, false, false],
+        [_, compressed, selected] => [false, compressed, selected],
+    }
 }

@@ -12,13 +12,17 @@ use super::{
     weights::N_BRANCHES,
 };
 use crate::ops::{
-    pointwise::{dot, exp2},
+    pointwise::{self, LANES, exp2, larger, sum},
     simd::{Instructions, Isa, Kernel},
+    small_product::{Left, Right, Size, Sums, add_product},
     sparse_attention::{ChunkRange, N_BUCKETS},
 };
 
 /// Names of the branches, in the order of their gates.
 pub const BRANCH_NAMES: [&str; N_BRANCHES] = ["window", "compressed", "selected"];
+
+/// The logit of a padding key: its exponential is 0, and it is small enough to be multiplied.
+const PADDING: f32 = -1e9;
 
 /// A token, or a node of the cover.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,77 +132,146 @@ impl Kernel for Weigh<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _: I) -> Weights {
-        let (config, keys) = (self.scene.block.config(), self.keys);
+        let config = self.scene.block.config();
         let (heads, size) = (config.heads, config.head_size);
         let columns = Columns::of(config);
         let share = 1.0 / (self.projected.len() / columns.total * heads) as f32;
-        // The keys' latents side by side: every query and head goes through them.
-        let mut latents = Vec::with_capacity(keys.len() * size);
-        keys.iter()
-            .for_each(|key| latents.extend_from_slice(self.scene.latent(key)));
-        let log_tokens: Vec<f32> = keys
-            .iter()
-            .map(|key| (key.tokens.len() as f32).ln())
-            .collect();
-        let n_tokens: usize = keys.iter().map(|key| key.tokens.len()).sum();
+        let table = Table::new(self.scene, self.keys);
+        let n_tokens: usize = self.keys.iter().map(|key| key.tokens.len()).sum();
+        let most_entropy = (n_tokens.max(2) as f32).ln();
         let mut weights = Weights {
-            keys: vec![0.0; keys.len()],
-            gated: vec![0.0; keys.len()],
+            keys: vec![0.0; table.stride],
+            gated: vec![0.0; table.stride],
             ..Weights::default()
         };
-        let mut logits = vec![0.0; keys.len()];
+        let mut logits = vec![0.0; heads * table.stride];
         for projected in self.projected.chunks_exact(columns.total) {
+            table.logits::<I>(&projected[..heads * size], &mut logits);
             for head in 0..heads {
+                let row = &mut logits[head * table.stride..(head + 1) * table.stride];
                 let gate = projected[columns.gates + self.branch * heads + head];
                 let gate = share / (1.0 + (-gate).exp());
+                let of = softmax::<I>(row, &table.log_tokens);
                 weights.gate += gate;
-                let query = &projected[head * size..][..size];
-                let bias = &self.scene.block.weights.distance[head * N_BUCKETS..][..N_BUCKETS];
-                for ((logit, key), latent) in
-                    logits.iter_mut().zip(keys).zip(latents.chunks_exact(size))
-                {
-                    *logit = dot::<I>(query, latent) / (size as f32).sqrt()
-                        + key.log_size
-                        + bias[usize::from(key.bucket)];
-                }
-                let of = softmax::<I>(&mut logits, &log_tokens);
                 weights.null += share * of.null;
-                weights.evenness += share * of.entropy / (n_tokens.max(2) as f32).ln();
-                for (at, own) in logits.iter().enumerate() {
-                    weights.keys[at] += share * own;
-                    weights.gated[at] += gate * own;
+                weights.evenness += share * of.entropy / most_entropy;
+                let sums = weights.keys.iter_mut().zip(&mut weights.gated);
+                let (key_share, gated_share) = (share * of.scale, gate * of.scale);
+                for ((key, gated), exponential) in sums.zip(row.iter()) {
+                    *key += key_share * exponential;
+                    *gated += gated_share * exponential;
                 }
             }
         }
+        weights.keys.truncate(self.keys.len());
+        weights.gated.truncate(self.keys.len());
         weights
     }
 }
 
-/// What a softmax leaves beside the weights.
+/// Keys with a column each, padded to whole blocks by keys that get no weight.
+struct Table {
+    heads: usize,
+    size: usize,
+    stride: usize,
+    /// Latents over the root of their size, `[size, stride]`.
+    latents: Vec<f32>,
+    /// What is added to products, `[heads, stride]`.
+    added: Vec<f32>,
+    /// Logarithms of the numbers of tokens behind the keys.
+    log_tokens: Vec<f32>,
+}
+
+impl Table {
+    fn new(scene: Scene, keys: &[Key]) -> Self {
+        let config = scene.block.config();
+        let (heads, size) = (config.heads, config.head_size);
+        let stride = keys.len().next_multiple_of(LANES);
+        let mut latents = vec![0.0; size * stride];
+        let mut added = vec![PADDING; heads * stride];
+        let mut log_tokens = vec![0.0; stride];
+        let scale = 1.0 / (size as f32).sqrt();
+        for (at, key) in keys.iter().enumerate() {
+            for (dimension, value) in scene.latent(key).iter().enumerate() {
+                latents[dimension * stride + at] = scale * value;
+            }
+            for head in 0..heads {
+                let bucket = head * N_BUCKETS + usize::from(key.bucket);
+                added[head * stride + at] = key.log_size + scene.block.weights.distance[bucket];
+            }
+            log_tokens[at] = (key.tokens.len() as f32).ln();
+        }
+        Self {
+            heads,
+            size,
+            stride,
+            latents,
+            added,
+            log_tokens,
+        }
+    }
+
+    /// The logits of one query, `[heads, size]`, into `[heads, stride]`.
+    #[inline(always)]
+    fn logits<I: Isa>(&self, query: &[f32], logits: &mut [f32]) {
+        logits.copy_from_slice(&self.added);
+        let left = Left {
+            values: query,
+            row_stride: self.size,
+            depth_stride: 1,
+        };
+        let right = Right {
+            values: &self.latents,
+            stride: self.stride,
+        };
+        let size = Size {
+            n_rows: self.heads,
+            depth: self.size,
+            n_columns: self.stride,
+        };
+        let sums = Sums {
+            values: logits,
+            stride: self.stride,
+        };
+        add_product::<I>(left, right, size, sums);
+    }
+}
+
+/// What a softmax gives beside exponentials.
 struct Softmax {
+    /// Makes weights of them.
+    scale: f32,
     null: f32,
     entropy: f32,
 }
 
-/// Turns logits into weights beside a null key of logit 0.
+/// Turns logits into exponentials beside that of a null key of logit 0.
 ///
 /// The entropy is that over the tokens behind the keys, whose numbers are e to `log_tokens`: a key's weight is spread
 /// over its tokens.
 #[inline(always)]
 fn softmax<I: Isa>(logits: &mut [f32], log_tokens: &[f32]) -> Softmax {
-    let best = logits.iter().copied().fold(0.0, f32::max);
-    let null = (-best).exp();
-    let (mut seen, mut surprise) = (0.0, 0.0);
-    for (logit, log_tokens) in logits.iter_mut().zip(log_tokens) {
-        let above = *logit - best;
-        *logit = exp2::<I>(above * LOG2_E);
-        seen += *logit;
-        surprise += *logit * (above - log_tokens);
+    let (blocks, _) = logits.as_chunks_mut::<LANES>();
+    let mut largest = [0.0; LANES];
+    for block in blocks.iter() {
+        largest = larger(&largest, block);
     }
-    let total = seen + null;
-    logits.iter_mut().for_each(|logit| *logit /= total);
+    let best = pointwise::largest(&largest);
+    let (mut seen, mut surprise) = ([0.0; LANES], [0.0; LANES]);
+    for (block, log_tokens) in blocks.iter_mut().zip(log_tokens.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            let above = block[lane] - best;
+            block[lane] = exp2::<I>(above * LOG2_E);
+            seen[lane] += block[lane];
+            surprise[lane] += block[lane] * (above - log_tokens[lane]);
+        }
+    }
+    let (seen, surprise) = (sum(&seen), sum(&surprise));
+    let null = (-best).exp();
+    let scale = 1.0 / (seen + null);
     Softmax {
-        null: null / total,
+        scale,
+        null: scale * null,
         entropy: match seen > 0.0 {
             true => seen.ln() - surprise / seen,
             false => 0.0,

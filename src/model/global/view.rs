@@ -31,7 +31,8 @@ pub struct BlockView {
     pub cover: Vec<f32>,
     pub selection: SelectionView,
     /// Weight that the row's passage gives to the column's, `[n_passages, n_passages]`: the mean over queries, heads
-    /// and branches. With the null keys' share a row sums to 1; the own passage has 0.
+    /// and the branches that look far (the window shows what is near, whatever that is). With the share of these
+    /// branches' null keys a row sums to 1; the own passage has 0.
     #[serde(skip)]
     pub attention: Vec<f32>,
     /// The same times the gates.
@@ -347,8 +348,9 @@ mod tests {
             let n_tokens = (STARTS[passage + 1] - STARTS[passage]) as f32;
             found += row.iter().sum::<f32>() * n_tokens / 1_000.0;
         }
-        let nulls = view.branches.iter().map(|branch| branch.null);
-        close(found + nulls.sum::<f32>() / view.branches.len() as f32, 1.0);
+        let far = view.branches.iter().filter(|own| own.name != "window");
+        let nulls: Vec<f32> = far.map(|branch| branch.null).collect();
+        close(found + nulls.iter().sum::<f32>() / nulls.len() as f32, 1.0);
         if let Some(branch) = view.branches.iter().find(|own| own.name == "compressed") {
             close(view.cover.iter().sum::<f32>() + branch.null, 1.0);
         }
