@@ -79,81 +79,88 @@ fn pyramid(inspection: &Inspection) {
 
 /// One row a figure, one column a block.
 fn blocks(blocks: &[BlockView]) {
-    let row = |label: &str, figure: &dyn Fn(&BlockView) -> Option<String>| {
-        let figures: String = blocks
-            .iter()
-            .map(|block| {
-                format!(
-                    "{:>FIGURE$}",
-                    figure(block).unwrap_or_else(|| "–".to_owned())
-                )
-            })
-            .collect();
-        println!("{label:<LABEL$}{figures}");
-    };
-    row("block", &|block| {
+    row(blocks, "block", |block| {
         Some(format!("after layer {}", block.layer))
     });
-    let Some(first) = blocks.first() else { return };
-    let names: Vec<&str> = first.branches.iter().map(|branch| branch.name).collect();
-    let each = |title: &str, figure: fn(&BranchView) -> String| {
-        println!("{title}");
-        for name in &names {
-            row(&format!("  {name}"), &|block| {
-                block
-                    .branches
-                    .iter()
-                    .find(|own| own.name == *name)
-                    .map(figure)
-            });
-        }
-    };
-    each("mean gate", |branch| format!("{:.2}", branch.gate));
-    each("keys that a query sees", |branch| {
+    each(blocks, "mean gate", |branch| format!("{:.2}", branch.gate));
+    each(blocks, "keys that a query sees", |branch| {
         format!("{:.0}", branch.n_keys)
     });
-    row("  share of the document's tokens among them", &|block| {
-        let tokens = block.branches.iter().filter(|own| own.name != "compressed");
-        let seen: f32 = tokens.map(|branch| branch.n_keys).sum();
-        Some(percent(seen / block.levels[0].n_nodes as f32))
+    row(
+        blocks,
+        "  share of the document's tokens among them",
+        |block| {
+            let tokens = block.branches.iter().filter(|own| own.name != "compressed");
+            let seen: f32 = tokens.map(|branch| branch.n_keys).sum();
+            Some(percent(seen / block.levels[0].n_nodes as f32))
+        },
+    );
+    each(blocks, "attention to the null key", |branch| {
+        percent(branch.null)
     });
-    each("attention to the null key", |branch| percent(branch.null));
-    each("evenness (100%: all seen tokens alike)", |branch| {
+    each(blocks, "evenness (100%: all seen tokens alike)", |branch| {
         percent(branch.evenness)
     });
-    if names.contains(&"compressed") {
+    let Some(first) = blocks.first() else { return };
+    let is_on = |name: &str| first.branches.iter().any(|branch| branch.name == name);
+    if is_on("compressed") {
         println!("attention of the cover, by level");
         for at in (1..first.levels.len()).rev() {
-            if blocks
-                .iter()
-                .any(|block| block.cover.get(at).is_some_and(|&own| own > 0.0))
-            {
-                row(&format!("  {}", level_name(&first.levels, at)), &|block| {
-                    block.cover.get(at).copied().map(percent)
-                });
+            let share = |block: &BlockView| block.cover.get(at).copied();
+            if blocks.iter().filter_map(share).any(|share| share > 0.0) {
+                let name = format!("  {}", level_name(&first.levels, at));
+                row(blocks, &name, |block| share(block).map(percent));
             }
         }
     }
-    if names.contains(&"selected") {
-        println!("selection");
-        row("  leaves that any granule selected", &|block| {
-            let selection = &block.selection;
-            Some(format!(
-                "{} of {}",
-                selection.n_selected, selection.n_leaves
-            ))
-        });
-        row("  of these, selected by several granules", &|block| {
+    if is_on("selected") {
+        selection(blocks);
+    }
+}
+
+fn selection(blocks: &[BlockView]) {
+    println!("selection");
+    row(blocks, "  leaves that any granule selected", |block| {
+        let selection = &block.selection;
+        Some(format!(
+            "{} of {}",
+            selection.n_selected, selection.n_leaves
+        ))
+    });
+    row(
+        blocks,
+        "  of these, selected by several granules",
+        |block| {
             let selection = &block.selection;
             Some(percent(
                 selection.n_shared as f32 / selection.n_selected.max(1) as f32,
             ))
-        });
-        row("  granules a selected leaf", &|block| {
-            Some(format!("{:.1}", block.selection.granules_a_leaf))
-        });
-        row("  mean distance in tokens", &|block| {
-            Some(thousands(block.selection.mean_distance.round() as usize))
+        },
+    );
+    row(blocks, "  granules a selected leaf", |block| {
+        Some(format!("{:.1}", block.selection.granules_a_leaf))
+    });
+    row(blocks, "  mean distance in tokens", |block| {
+        Some(thousands(block.selection.mean_distance.round() as usize))
+    });
+}
+
+fn row(blocks: &[BlockView], label: &str, figure: impl Fn(&BlockView) -> Option<String>) {
+    let figures = blocks.iter().map(|block| {
+        let figure = figure(block).unwrap_or_else(|| "–".to_owned());
+        format!("{figure:>FIGURE$}")
+    });
+    println!("{label:<LABEL$}{}", figures.collect::<String>());
+}
+
+/// A row for each branch that any block has.
+fn each(blocks: &[BlockView], title: &str, figure: fn(&BranchView) -> String) {
+    println!("{title}");
+    let Some(first) = blocks.first() else { return };
+    for name in first.branches.iter().map(|branch| branch.name) {
+        row(blocks, &format!("  {name}"), |block| {
+            let own = block.branches.iter().find(|own| own.name == name);
+            own.map(figure)
         });
     }
 }
