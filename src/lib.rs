@@ -30,7 +30,7 @@
 //! # Invariants
 //!
 //! Imports point upwards in this table only. candle appears in `ops` and `model`, sled and tantivy in `store`,
-//! ratatui in `tui`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
+//! ratatui in `tui`, plotters in `cli`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
 //! only. Nothing in a corpus is ever written to. A quote is compared with the file before it is shown. There is
 //! no server and no network.
 

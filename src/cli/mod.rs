@@ -1,7 +1,11 @@
 //! The commands: what they take, which function serves them, and how results are printed.
 
+mod colours;
 mod commands;
 mod eval;
+mod heat_map;
+mod inspect;
+mod inspect_text;
 mod output;
 mod paths;
 
@@ -78,6 +82,12 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         limit: usize,
     },
+    /// Show how the global blocks see one document
+    ///
+    /// Prints the pyramid over its tokens, what each block's queries look at, and for every passage the far passages
+    /// that it gives most weight to. A model without trained blocks is shown with their untrained start.
+    #[command(after_help = "Example: shas inspect corpora/vault/Astronomy/Mars.md --svg mars.svg")]
+    Inspect(inspect::InspectArgs),
     /// Print the knowledge tree
     #[command(after_help = "Example: shas tree --json")]
     Tree,
@@ -132,6 +142,14 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Index { path, rebuild } => commands::index(common, path, *rebuild),
         Command::Ask { question, level } => commands::ask(common, question, *level),
         Command::Search { question, limit } => commands::search(common, question, *limit),
+        Command::Inspect(args) => {
+            let options = inspect::InspectOptions {
+                preset: args.preset.as_deref(),
+                all: args.all,
+                svg: args.svg.as_deref(),
+            };
+            inspect::run(common, &args.file, &options)
+        }
         Command::Tree => commands::tree(common),
         Command::Status => commands::status(common),
         Command::Eval {

@@ -10,7 +10,8 @@ use super::{
     config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
     global::{
-        F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig, GlobalWeights,
+        BlockView, F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig,
+        GlobalWeights, view,
     },
     granule::GranuleHead,
     int8_trunk::Int8Trunk,
@@ -310,6 +311,18 @@ impl Encoder {
             keys: QueryKeys::new(keys),
             weights,
         })
+    }
+
+    /// What each global block sees of one document; nothing where there are no blocks.
+    pub fn view(&self, passages: &[PassageInput]) -> Result<Vec<BlockView>, ModelError> {
+        let batches: Vec<PackedBatch> = passages.chunks(BATCH_PASSAGES).map(packed).collect();
+        view::view(&self.layers, &batches)
+    }
+
+    /// The shape of the global blocks, where there are any.
+    pub fn global_config(&self) -> Option<&GlobalConfig> {
+        let first = self.layers.global.first()?;
+        first.int8().map(GlobalBlock::config)
     }
 
     /// The states of every token, `[n_tokens, hidden]` row by row, of passages that do not see each other.

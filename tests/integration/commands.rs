@@ -135,6 +135,61 @@ fn tree_and_status_give_everything_as_json() {
 }
 
 #[test]
+fn inspect_shows_what_the_global_blocks_see() {
+    let note = corpus().join("Astronomy/Galilean moons.md");
+    let note = note.to_string_lossy();
+    let folder = tempfile::tempdir().expect("a folder");
+    let svg = folder.path().join("moons.svg");
+    let printed = shas(&["inspect", &note, "--svg", &svg.to_string_lossy()]);
+    for part in [
+        "pyramid",
+        "untrained",
+        "after layer 6",
+        "mean gate",
+        "Europa",
+    ] {
+        assert!(
+            printed.to_lowercase().contains(&part.to_lowercase()),
+            "{part}: {printed}"
+        );
+    }
+    let drawn = std::fs::read_to_string(&svg).expect("is text");
+    assert!(drawn.starts_with("<svg"));
+    assert!(drawn.contains("Galilean moons.md"));
+
+    let seen = json(&["inspect", "--json", "--preset", "nsa", &note]);
+    let passages = seen["passages"].as_array().expect("a list");
+    assert_eq!(seen["blocks"].as_array().expect("a list").len(), 3);
+    for (at, passage) in passages.iter().enumerate() {
+        let far = passage["far"].as_array().expect("a list");
+        assert_eq!(far.len(), 3);
+        assert!(
+            far.iter()
+                .all(|far| far["passage"] != passage["place"]["passage"])
+        );
+        assert_eq!(seen["blocks"][0]["attention"][at][at], 0.0);
+    }
+}
+
+#[test]
+fn inspect_says_where_there_is_nothing_to_see() {
+    let one = shas(&[
+        "inspect",
+        &corpus().join("Inbox/Books to borrow.md").to_string_lossy(),
+    ]);
+    assert!(one.contains("leave it unchanged"), "{one}");
+    let output = Command::cargo_bin("shas")
+        .expect("is built")
+        .arg("inspect")
+        .arg(corpus().join("Inbox/Untitled.md"))
+        .output()
+        .expect("runs");
+    assert!(!output.status.success());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("is empty"), "{errors}");
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let help = shas(&["--help"]);
     let commands = help
@@ -152,5 +207,5 @@ fn every_command_has_help_with_an_example() {
         );
         count += 1;
     }
-    assert!(count >= 8);
+    assert!(count >= 9);
 }

@@ -11,12 +11,13 @@ const LAYERS: [&str; 11] = [
 /// Side roads, and the last layer that each may import.
 const SIDE_ROADS: [(&str, &str); 1] = [("eval", "answer")];
 /// Crates that belong to some layers only.
-const RESERVED: [(&str, &[&str]); 6] = [
+const RESERVED: [(&str, &[&str]); 7] = [
     ("candle_core", &["ops", "model"]),
     ("candle_nn", &["ops", "model"]),
     ("sled", &["store"]),
     ("tantivy", &["store"]),
     ("ratatui", &["tui"]),
+    ("plotters", &["cli"]),
     ("anyhow", &["cli"]),
 ];
 const MAX_LINES: usize = 500;

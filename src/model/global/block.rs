@@ -116,16 +116,29 @@ impl GlobalBlock {
 
     /// What one passage's states, `[n_tokens, hidden]`, add to the context.
     pub(super) fn read(&self, states: &[f32], n_learned: usize) -> PassageLatents {
-        let size = self.config.head_size;
-        let mut latents = vec![0.0; states.len() / self.hidden * size];
+        pool::passage(self, &self.token_latents(states), n_learned)
+    }
+
+    /// Latents of tokens, `[n_tokens, head_size]`.
+    pub(super) fn token_latents(&self, states: &[f32]) -> Vec<f32> {
+        self.project(&self.latent, states)
+    }
+
+    /// Queries, those of the indexer and controls of tokens, side by side: `[n_tokens, columns.total]`.
+    pub(super) fn projections(&self, states: &[f32]) -> Vec<f32> {
+        self.project(&self.token, states)
+    }
+
+    fn project(&self, linear: &Int8Linear, states: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; states.len() / self.hidden * linear.columns()];
         self.instructions.run(Project {
-            linear: &self.latent,
+            linear,
             rows: &mut Int8Rows::default(),
             sums: &mut Vec::new(),
             values: states,
-            out: &mut latents,
+            out: &mut out,
         });
-        pool::passage(self, &latents, n_learned)
+        out
     }
 
     /// Adds to `states` (`[n_tokens, hidden]`) of consecutive passages what they find in the rest of the document.

@@ -14,8 +14,11 @@ mod f32_context;
 mod f32_weights;
 mod form;
 mod lists;
+mod looked;
 mod pool;
 pub mod pyramid;
+mod seen;
+pub mod view;
 pub mod weights;
 
 pub use block::GlobalBlock;
@@ -23,6 +26,7 @@ pub use config::GlobalConfig;
 pub use context::Context;
 pub use f32_block::F32GlobalBlock;
 pub use form::{Document, Global, Reading};
+pub use view::BlockView;
 pub use weights::GlobalWeights;
 
 /// Local layers after which a global block stands, counted from 1.

@@ -147,7 +147,7 @@ fn groups_end_where_the_content_changes() {
     // Three runs of equal children, of 3, 5 and 4; the projection keeps the first dimensions.
     let mut children = Vec::new();
     for (run, length) in [3, 5, 4].into_iter().enumerate() {
-        let mut child = vec![0.0; DIMENSIONS];
+        let mut child = [0.0; DIMENSIONS];
         child[run] = 1.0;
         children.extend(child.repeat(length));
     }
