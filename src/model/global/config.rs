@@ -180,8 +180,7 @@ impl GlobalConfig {
     pub fn check(&self) -> Result<(), ModelError> {
         let fits = (2..=6).contains(&self.levels)
             && (2..=5).contains(&self.ratio)
-            && self.head_size.is_multiple_of(16)
-            && (self.heads * self.head_size).is_multiple_of(64)
+            && self.head_size.is_multiple_of(64)
             && self.index_size <= self.head_size
             && self.opened > 0
             && self.leaves > 0
