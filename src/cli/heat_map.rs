@@ -15,9 +15,11 @@ use super::{
     colours::{Scale, spread},
     inspect::{Inspection, level_name},
     inspect_text::thousands,
-    output::shortened,
 };
-use crate::model::global::{BlockView, view::LevelView};
+use crate::{
+    model::global::{BlockView, view::LevelView},
+    tui,
+};
 
 /// Pixels: the side of a panel, and what lies around and between.
 const PANEL: i32 = 384;
@@ -226,7 +228,7 @@ fn sections(area: &Area, inspection: &Inspection) -> Result<()> {
         before = &place.section;
         area.draw(&PathElement::new([(LEFT - 6, top), (LEFT, top)], FAINT))?;
         if top >= free {
-            let name = format!("{} {}", shortened(place.section.clone(), 25), passage + 1);
+            let name = format!("{} {}", tui::fit(&place.section, 25), passage + 1);
             write(
                 area,
                 &name,

@@ -19,13 +19,14 @@ use crate::{
         },
     },
     text::{Layout, LayoutOptions, Passage, layout},
+    tui,
 };
 
 /// Passages that are listed with what they look at, unless all are asked for.
 const LISTED: usize = 12;
 /// Far passages that are listed for each.
 const FAR: usize = 3;
-/// Characters of a text that are kept of it.
+/// Columns of a text that are kept of it.
 const WORDS: usize = 96;
 /// What is shown where neither the model nor the user says otherwise.
 const DEFAULT_PRESET: &str = "shas";
@@ -231,7 +232,7 @@ fn words(text: &str, byte: usize) -> String {
     }
     // Brackets of links and stars of emphasis only get in the way of reading.
     words.retain(|character| !['[', ']', '*', '`'].contains(&character));
-    output::shortened(words, WORDS)
+    tui::fit(&words, WORDS)
 }
 
 impl Inspection {

@@ -1,17 +1,17 @@
 //! What `shas inspect` prints: the pyramid, the blocks side by side, and what passages look at.
 
-use super::{
-    inspect::{Far, Inspection, Place, level_name},
-    output::shortened,
-};
-use crate::model::global::{
-    BlockView,
-    view::{BranchView, LevelKind},
+use super::inspect::{Far, Inspection, Place, level_name};
+use crate::{
+    model::global::{
+        BlockView,
+        view::{BranchView, LevelKind},
+    },
+    tui,
 };
 
 /// Columns of the labels of tables, and of a figure.
-const LABEL: usize = 44;
-const FIGURE: usize = 15;
+const LABEL: usize = 42;
+const FIGURE: usize = 17;
 /// Columns of the texts of passages, and characters of the section's name among them.
 const TEXT: usize = 76;
 const SECTION: usize = 24;
@@ -34,10 +34,14 @@ pub fn print(inspection: &Inspection, far: &[Vec<Far>], listed: usize) {
 
 fn heading(inspection: &Inspection) {
     println!(
-        "{}: {}, {} passages, {} tokens (prefixes included)",
+        "{}: {}, {} {}, {} tokens (prefixes included)",
         inspection.document.path,
         inspection.document.title,
         inspection.passages.len(),
+        match inspection.passages.len() {
+            1 => "passage",
+            _ => "passages",
+        },
         thousands(inspection.n_tokens())
     );
     if inspection.n_documents > 1 {
@@ -65,10 +69,7 @@ fn pyramid(inspection: &Inspection) {
             "  {:<18}{:>10}{:>16}{}",
             level_name(&block.levels, at),
             thousands(level.n_nodes),
-            match level.mean_tokens {
-                few if few < 100.0 => format!("{few:.1}"),
-                many => thousands(many.round() as usize),
-            },
+            figure(level.mean_tokens),
             match level.kind {
                 LevelKind::IndexOnly => "   means, for the indexer only",
                 _ => "",
@@ -84,7 +85,7 @@ fn blocks(blocks: &[BlockView]) {
     });
     each(blocks, "mean gate", |branch| format!("{:.2}", branch.gate));
     each(blocks, "keys that a query sees", |branch| {
-        format!("{:.0}", branch.n_keys)
+        figure(branch.n_keys)
     });
     row(
         blocks,
@@ -138,7 +139,7 @@ fn selection(blocks: &[BlockView]) {
         },
     );
     row(blocks, "  granules a selected leaf", |block| {
-        Some(format!("{:.1}", block.selection.granules_a_leaf))
+        Some(figure(block.selection.granules_a_leaf))
     });
     row(blocks, "  mean distance in tokens", |block| {
         Some(thousands(block.selection.mean_distance.round() as usize))
@@ -176,7 +177,7 @@ fn passages(inspection: &Inspection, far: &[Vec<Far>], listed: usize) {
     let layers: Vec<String> = inspection
         .blocks
         .iter()
-        .map(|block| format!("{:>5}", block.layer))
+        .map(|block| format!("{:>6}", block.layer))
         .collect();
     let title = match order.len() == far.len() {
         true => "what each passage looks at beyond its window".to_owned(),
@@ -186,38 +187,46 @@ fn passages(inspection: &Inspection, far: &[Vec<Far>], listed: usize) {
             far.len()
         ),
     };
-    println!("{title:<TEXT$}  layer{}  gate", layers.concat());
+    println!("{title:<TEXT$} layer{}  gate", layers.concat());
     for at in order {
         println!("{}", text(&inspection.passages[at], 0));
         for far in &far[at] {
             let weights: String = far
                 .weights
                 .iter()
-                .map(|&weight| format!("{:>5}", percent(weight)))
+                .map(|&weight| format!("{:>6}", percent(weight)))
                 .collect();
-            println!("{}       {weights}  {:.2}", text(&far.leaf, 4), far.gate);
+            println!("{}      {weights}  {:.2}", text(&far.leaf, 4), far.gate);
         }
     }
 }
 
 /// A passage in one line, padded.
 fn text(place: &Place, indent: usize) -> String {
-    let section = shortened(place.section.clone(), SECTION);
-    let place_of = format!(
-        "{}{:>4} {section}, line {}: “",
-        " ".repeat(indent),
-        place.passage,
-        place.line
+    let section = tui::fit(&place.section, SECTION);
+    let indent = " ".repeat(indent);
+    let opening = format!(
+        "{indent}{:>4} {section}, line {}: “",
+        place.passage, place.line
     );
-    let room = TEXT.saturating_sub(place_of.chars().count() + 1);
-    let line = format!("{place_of}{}”", shortened(place.words.clone(), room));
-    format!("{line:<TEXT$}")
+    let room = TEXT.saturating_sub(tui::width(&opening) + 1);
+    let line = format!("{opening}{}”", tui::fit(&place.words, room));
+    let padding = " ".repeat(TEXT.saturating_sub(tui::width(&line)));
+    line + &padding
 }
 
 fn percent(share: f32) -> String {
-    match share {
-        share if share > 0.0 && share < 0.005 => "<1%".to_owned(),
-        share => format!("{:.0}%", share * 100.0),
+    match share * 100.0 {
+        few if few > 0.0 && few < 0.05 => "<0.1%".to_owned(),
+        few if few < 9.95 => format!("{few:.1}%"),
+        many => format!("{many:.0}%"),
+    }
+}
+
+fn figure(number: f32) -> String {
+    match number {
+        few if few < 100.0 => format!("{few:.1}"),
+        many => thousands(many.round() as usize),
     }
 }
 

@@ -38,17 +38,6 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A text of at most `most` characters: what is cut off is told by an ellipsis.
-pub fn shortened(text: String, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text,
-        Some(_) => {
-            let kept: String = text.chars().take(most - 1).collect();
-            format!("{}…", kept.trim_end())
-        }
-    }
-}
-
 pub fn print_hits(hits: &[Hit]) {
     for hit in hits {
         println!(

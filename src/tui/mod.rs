@@ -45,6 +45,7 @@ use crate::store::Snapshot;
 use app::{App, Effect};
 use status_line::Notice;
 use terminal::TerminalGuard;
+pub use wrap::{fit, width};
 
 /// How long an event is waited for: while a thread is at work, and otherwise.
 const WAIT_BUSY: Duration = Duration::from_millis(16);

@@ -52,6 +52,11 @@ pub fn fit(text: &str, width: usize) -> String {
     kept
 }
 
+/// Columns that a text takes.
+pub fn width(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
 /// The text on one line, whatever spaces it holds.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
