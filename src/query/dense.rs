@@ -15,7 +15,7 @@ use crate::{
 
 /// Passages up to which every vector is scanned: some 12 ms on two cores.
 const MAX_EXACT_PASSAGES: usize = 1_000_000;
-/// Deviations that a document's best passage may exceed what is expected of it.
+/// How many times as far above its document's mean as expected the best passage may lie.
 const REACH: f32 = 2.0;
 /// Rounds in which documents are scanned.
 const ROUNDS: usize = 16;

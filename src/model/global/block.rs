@@ -31,7 +31,7 @@ pub const GRANULE: usize = 16;
 pub struct GlobalBlock {
     config: GlobalConfig,
     pub(super) weights: GlobalWeights,
-    /// From a state to its queries, those of the indexer, and the [`Controls`], side by side.
+    /// From a state to its queries, those of the indexer, head weights, gates and relevances, side by side.
     token: Int8Linear,
     latent: Int8Linear,
     output: Int8Linear,
