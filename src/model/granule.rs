@@ -2,7 +2,7 @@
 
 use super::{
     ModelError,
-    int8_linear::{Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
+    int8_linear::{Int8Linear, Int8Rows, Write},
     weights::WeightFile,
 };
 use crate::ops::{
@@ -88,18 +88,12 @@ impl Kernel for Project<'_> {
         let mut rows = Int8Rows::default();
         rows.fill::<I>(states, projection.depth());
         let mut keys = vec![0.0; rows.len() * KEY_DIMENSIONS];
-        projection.forward(isa, &rows, &mut Vec::new(), &mut Keys(&mut keys));
+        let mut write = Write {
+            out: &mut keys,
+            columns: KEY_DIMENSIONS,
+        };
+        projection.forward(isa, &rows, &mut Vec::new(), &mut write);
         keys.chunks_exact_mut(KEY_DIMENSIONS).for_each(normalise);
         keys
-    }
-}
-
-/// Writes outputs as they are, `[n_tokens, KEY_DIMENSIONS]`.
-struct Keys<'a>(&'a mut [f32]);
-
-impl Finish for Keys<'_> {
-    #[inline(always)]
-    fn finish<I: Isa>(&mut self, token: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
-        self.0[token * KEY_DIMENSIONS + column..][..GROUP_COLUMNS].copy_from_slice(outputs);
     }
 }

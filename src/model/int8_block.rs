@@ -3,7 +3,7 @@
 use super::{
     ModelError,
     config::ModelConfig,
-    int8_linear::{Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
+    int8_linear::{Add, Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
     weights::WeightFile,
 };
 use crate::ops::{
@@ -206,22 +206,6 @@ impl Finish for SplitHeads<'_> {
         for (head, outputs) in outputs.chunks_exact(size).enumerate() {
             let at = (column / size + head) * self.n_tokens + token;
             self.scales[at] = quantise::<I>(outputs, &mut self.codes[at * size..][..size]);
-        }
-    }
-}
-
-/// Adds outputs to states, `[n_tokens, hidden]`.
-struct Add<'a> {
-    states: &'a mut [f32],
-    hidden: usize,
-}
-
-impl Finish for Add<'_> {
-    #[inline(always)]
-    fn finish<I: Isa>(&mut self, token: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
-        let states = &mut self.states[token * self.hidden + column..][..GROUP_COLUMNS];
-        for (state, output) in states.iter_mut().zip(outputs) {
-            *state += output;
         }
     }
 }

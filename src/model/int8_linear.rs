@@ -20,6 +20,35 @@ pub trait Finish {
     fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]);
 }
 
+/// Writes outputs as they are, `[n_rows, columns]`.
+pub struct Write<'a> {
+    pub out: &'a mut [f32],
+    pub columns: usize,
+}
+
+impl Finish for Write<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        self.out[row * self.columns + column..][..GROUP_COLUMNS].copy_from_slice(outputs);
+    }
+}
+
+/// Adds outputs to states, `[n_rows, hidden]`.
+pub struct Add<'a> {
+    pub states: &'a mut [f32],
+    pub hidden: usize,
+}
+
+impl Finish for Add<'_> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
+        let states = &mut self.states[row * self.hidden + column..][..GROUP_COLUMNS];
+        for (state, output) in states.iter_mut().zip(outputs) {
+            *state += output;
+        }
+    }
+}
+
 /// y = W x + b with packed W.
 pub struct Int8Linear {
     weights: PackedMatrix,

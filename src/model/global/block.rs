@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     super::{
         ModelError,
-        int8_linear::{Finish, GROUP_COLUMNS, Int8Linear, Int8Rows},
+        int8_linear::{Add, GROUP_COLUMNS, Int8Linear, Int8Rows, Write},
     },
     config::GlobalConfig,
     context::{Context, PassageLatents},
@@ -215,35 +215,6 @@ impl Kernel for Project<'_> {
             columns: self.linear.columns(),
         };
         self.linear.forward(isa, self.rows, self.sums, &mut write);
-    }
-}
-
-/// Writes outputs as they are.
-struct Write<'a> {
-    out: &'a mut [f32],
-    columns: usize,
-}
-
-impl Finish for Write<'_> {
-    #[inline(always)]
-    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
-        self.out[row * self.columns + column..][..GROUP_COLUMNS].copy_from_slice(outputs);
-    }
-}
-
-/// Adds outputs to states.
-struct Add<'a> {
-    states: &'a mut [f32],
-    hidden: usize,
-}
-
-impl Finish for Add<'_> {
-    #[inline(always)]
-    fn finish<I: Isa>(&mut self, row: usize, column: usize, outputs: &[f32; GROUP_COLUMNS]) {
-        let states = &mut self.states[row * self.hidden + column..][..GROUP_COLUMNS];
-        for (state, output) in states.iter_mut().zip(outputs) {
-            *state += output;
-        }
     }
 }
 
