@@ -78,7 +78,9 @@ impl Layers {
         batches: &[PackedBatch],
         mut finish: impl FnMut(usize, &[f32]),
     ) -> Result<(), ModelError> {
-        let n_tokens: usize = batches.iter().map(|batch| batch.token_ids.len()).sum();
+        // Without global blocks no states wait.
+        let waiting = batches.iter().filter(|_| !self.global.is_empty());
+        let n_tokens: usize = waiting.map(|batch| batch.token_ids.len()).sum();
         let longest = batches.iter().map(|batch| longest(&batch.starts)).max();
         let mut waiting = Waiting::new(
             n_tokens * self.hidden,
