@@ -1,13 +1,8 @@
 //! Granule keys: token states projected to 128 dimensions and pooled over 4 tokens by idf.
 
-use super::{
-    ModelError,
-    int8_linear::{Int8Linear, Int8Rows, Write},
-    weights::WeightFile,
-};
+use super::{ModelError, int8_linear::Int8Linear, weights::WeightFile};
 use crate::ops::{
     granule_keys::{GranuleKeys, KEY_DIMENSIONS},
-    simd::{Instructions, Isa, Kernel},
     similarity::normalise,
 };
 
@@ -46,10 +41,9 @@ impl GranuleHead {
 
     /// Projects token states (`[n_tokens, hidden]`) to unit keys, `[n_tokens, KEY_DIMENSIONS]` row by row.
     pub fn keys(&self, states: &[f32]) -> Vec<f32> {
-        Instructions::best().run(Project {
-            projection: &self.projection,
-            states,
-        })
+        let mut keys = self.projection.apply(states);
+        keys.chunks_exact_mut(KEY_DIMENSIONS).for_each(normalise);
+        keys
     }
 
     /// Pools the keys of tokens (`[tokens.len(), KEY_DIMENSIONS]`) into one a granule and appends them to `pooled`.
@@ -71,29 +65,5 @@ impl GranuleHead {
             pooled.push(&sum);
         }
         tokens.len().div_ceil(GRANULE_TOKENS)
-    }
-}
-
-struct Project<'a> {
-    projection: &'a Int8Linear,
-    states: &'a [f32],
-}
-
-impl Kernel for Project<'_> {
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Vec<f32> {
-        let Self { projection, states } = self;
-        let mut rows = Int8Rows::default();
-        rows.fill::<I>(states, projection.depth());
-        let mut keys = vec![0.0; rows.len() * KEY_DIMENSIONS];
-        let mut write = Write {
-            out: &mut keys,
-            columns: KEY_DIMENSIONS,
-        };
-        projection.forward(isa, &rows, &mut Vec::new(), &mut write);
-        keys.chunks_exact_mut(KEY_DIMENSIONS).for_each(normalise);
-        keys
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::ops::{
     int8_product::{Activations, PANEL_COLUMNS, PackedMatrix, SIGNED_ZERO_POINT, product},
     pointwise::{self, LANES, mul_add},
-    simd::Isa,
+    simd::{Instructions, Isa, Kernel},
 };
 
 /// Outputs that are finished at a time.
@@ -141,6 +141,14 @@ impl Int8Linear {
         self.weights.depth()
     }
 
+    /// The outputs of rows, `[n_rows, depth]` to `[n_rows, columns]`.
+    pub fn apply(&self, values: &[f32]) -> Vec<f32> {
+        Instructions::best().run(Apply {
+            linear: self,
+            values,
+        })
+    }
+
     /// Hands the outputs of every row and group of columns to `finish`.
     ///
     /// `sums` is room for the integers, kept between calls.
@@ -174,5 +182,28 @@ impl Int8Linear {
                 finish.finish::<I>(row, group * GROUP_COLUMNS, &outputs);
             }
         }
+    }
+}
+
+struct Apply<'a> {
+    linear: &'a Int8Linear,
+    values: &'a [f32],
+}
+
+impl Kernel for Apply<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+        let Self { linear, values } = self;
+        let mut rows = Int8Rows::default();
+        rows.fill::<I>(values, linear.depth());
+        let mut out = vec![0.0; rows.len() * linear.columns()];
+        let mut write = Write {
+            out: &mut out,
+            columns: linear.columns(),
+        };
+        linear.forward(isa, &rows, &mut Vec::new(), &mut write);
+        out
     }
 }

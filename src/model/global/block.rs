@@ -121,24 +121,12 @@ impl GlobalBlock {
 
     /// Latents of tokens, `[n_tokens, head_size]`.
     pub(super) fn token_latents(&self, states: &[f32]) -> Vec<f32> {
-        self.project(&self.latent, states)
+        self.latent.apply(states)
     }
 
     /// Queries, those of the indexer and controls of tokens, side by side: `[n_tokens, columns.total]`.
     pub(super) fn projections(&self, states: &[f32]) -> Vec<f32> {
-        self.project(&self.token, states)
-    }
-
-    fn project(&self, linear: &Int8Linear, states: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; states.len() / self.hidden * linear.columns()];
-        self.instructions.run(Project {
-            linear,
-            rows: &mut Int8Rows::default(),
-            sums: &mut Vec::new(),
-            values: states,
-            out: &mut out,
-        });
-        out
+        self.token.apply(states)
     }
 
     /// Adds to `states` (`[n_tokens, hidden]`) of consecutive passages what they find in the rest of the document.
@@ -192,29 +180,6 @@ impl Columns {
             relevance,
             total: (relevance + N_RELEVANCES).next_multiple_of(GROUP_COLUMNS),
         }
-    }
-}
-
-/// Rows through a linear layer, `[n_rows, columns]`.
-struct Project<'a> {
-    linear: &'a Int8Linear,
-    rows: &'a mut Int8Rows,
-    sums: &'a mut Vec<i32>,
-    values: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl Kernel for Project<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        self.rows.fill::<I>(self.values, self.linear.depth());
-        let mut write = Write {
-            out: self.out,
-            columns: self.linear.columns(),
-        };
-        self.linear.forward(isa, self.rows, self.sums, &mut write);
     }
 }
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     block::GlobalBlock,
     context::Context,
-    pool::{add_projected, project},
+    pool::{add_projected, is_zero, project},
     pyramid::Pyramid,
     weights::LevelWeights,
 };
@@ -26,16 +26,23 @@ pub fn exchange(context: &mut Context, block: &GlobalBlock) {
     if config.within_levels {
         for level in levels.clone() {
             let weights = block.weights.level(level);
-            if weights.within_output.iter().any(|&own| own != 0.0) {
+            if !is_zero(&weights.within_output) {
                 within(context, block, level, weights);
             }
         }
     }
     if config.parents_and_children {
-        let before = context.latents.clone();
-        for level in levels.skip(1) {
-            let weights = block.weights.level(level);
-            between(context, &before, level, weights, config.head_size);
+        let tells = |level: &usize| {
+            let weights = block.weights.level(*level);
+            !is_zero(&weights.up) || !is_zero(&weights.down)
+        };
+        let telling: Vec<usize> = levels.skip(1).filter(tells).collect();
+        if !telling.is_empty() {
+            let before = context.latents.clone();
+            for level in telling {
+                let weights = block.weights.level(level);
+                between(context, &before, level, weights, config.head_size);
+            }
         }
     }
 }

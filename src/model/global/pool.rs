@@ -100,10 +100,15 @@ pub fn project(rows: &[f32], matrix: &[f32], size: usize) -> Vec<f32> {
 
 /// Adds rows through a square matrix to `out`, unless the matrix is zero.
 pub fn add_projected(rows: &[f32], matrix: &[f32], size: usize, out: &mut [f32]) {
-    if matrix.iter().any(|&own| own != 0.0) {
+    if !is_zero(matrix) {
         let projected = project(rows, matrix, size);
         out.iter_mut()
             .zip(projected)
             .for_each(|(out, value)| *out += value);
     }
+}
+
+/// True where a matrix adds nothing: not trained yet.
+pub fn is_zero(matrix: &[f32]) -> bool {
+    matrix.iter().all(|&own| own == 0.0)
 }
