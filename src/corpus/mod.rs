@@ -1,8 +1,10 @@
 //! Where do documents come from? Here is a folder, gimme its [`Document`]s.
 
 mod beir;
+mod format;
 mod front_matter;
 mod markdown;
+mod open;
 mod plain;
 mod resolve;
 mod walk;
@@ -10,27 +12,50 @@ mod walk;
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
+pub use open::{Documents, open, parse, read};
 pub use resolve::LinkResolver;
-pub use walk::{ScannedFile, parse, read, scan};
+pub use walk::{ScannedFile, scan};
 
 /// One document as its source gives it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
-    /// Relative to the corpus root, `/`-separated, unique.
+    /// Relative to the corpus root, `/`-separated, unique; of an article of a dump, the dump's path, `/` and its title.
     pub path: String,
     /// The front matter's title, else the heading that opens the document, else the file's name.
     pub title: String,
     pub aliases: Vec<String>,
     /// Without `#`; nested tags keep their `/`.
     pub tags: Vec<String>,
-    /// The source's text, unchanged: every span below is a byte range of it and of the file.
+    /// What every span below is a byte range of.
     pub text: String,
+    pub origin: Origin,
     /// In order, not overlapping; front matter is one only where there is nothing else.
     pub blocks: Vec<Block>,
     pub links: Vec<Link>,
     /// Retrieval units that the source fixes (the lines of an evaluation set); empty for files.
     pub records: Vec<Record>,
     pub modified: Option<SystemTime>,
+}
+
+/// How the text of a document came out of its file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// It is the file, byte for byte.
+    #[default]
+    File,
+    /// It was extracted, and the index keeps it; the marks say where its parts stand, in order.
+    Extracted(Vec<Mark>),
+}
+
+/// A place in a file that bytes cannot name; it holds up to the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Byte of the extracted text.
+    pub start: usize,
+    /// As a citation says it: `page 3`, `chapter The Whale`; of an article, its title.
+    pub name: String,
+    /// Line of the file, counted from 1, where it has lines.
+    pub line: Option<u32>,
 }
 
 /// A piece of a document that is never merged with its neighbours while parsing.

@@ -12,14 +12,7 @@ use std::{
 
 use ignore::WalkBuilder;
 
-use super::{CorpusError, Document, Skipped, markdown, plain};
-
-/// Files above this are not read.
-const MAX_FILE_BYTES: u64 = 64 << 20;
-/// A line above this is data, not prose.
-const MAX_LINE_BYTES: usize = 1 << 20;
-/// NUL bytes are looked for in this much of a file.
-const SNIFFED_BYTES: usize = 8 << 10;
+use super::{CorpusError, Skipped, format::Format};
 
 /// A file that the corpus offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +22,6 @@ pub struct ScannedFile {
     pub absolute: PathBuf,
     pub bytes: u64,
     pub modified: Option<SystemTime>,
-}
-
-/// The formats that can be read.
-#[derive(Debug, Clone, Copy)]
-enum Format {
-    Markdown,
-    Plain,
 }
 
 /// Lists what `root`, a folder or one file, offers, sorted by path, and what the walk itself had to leave out.
@@ -75,7 +61,7 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
         .build();
     for entry in walk {
         match entry {
-            Ok(entry) if format(entry.path()).is_none() => {}
+            Ok(entry) if Format::by_name(entry.path()).is_none() => {}
             Ok(entry) => match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => {
                     files.push(scanned(
@@ -98,79 +84,6 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
     Ok((files, skipped))
 }
 
-/// Reads every file of [`scan`] in its order.
-///
-/// # Errors
-/// The outer error means that `root` cannot be opened; an item's, that this file is left out.
-pub fn read(root: &Path) -> Result<impl Iterator<Item = Result<Document, Skipped>>, CorpusError> {
-    let (files, skipped) = scan(root)?;
-    Ok(skipped
-        .into_iter()
-        .map(Err)
-        .chain(files.into_iter().map(|file| read_file(&file))))
-}
-
-/// Parses `text` in the format that the name of `path` asks for.
-pub fn parse(path: &str, text: String) -> Document {
-    match format(Path::new(path)) {
-        Some(Format::Markdown) => markdown::parse(path, text),
-        _ => plain::parse(path, text),
-    }
-}
-
-fn read_file(file: &ScannedFile) -> Result<Document, Skipped> {
-    let skip = |reason: String| Skipped {
-        path: file.path.clone(),
-        reason,
-        failed: false,
-    };
-    if file.bytes > MAX_FILE_BYTES {
-        let megabytes = file.bytes >> 20;
-        return Err(skip(format!(
-            "is {megabytes} MB large; split it into files below {} MB",
-            MAX_FILE_BYTES >> 20
-        )));
-    }
-    let bytes = fs::read(&file.absolute).map_err(|error| unreadable(file.path.clone(), &error))?;
-    let text = checked_text(bytes).map_err(skip)?;
-    let mut document = parse(&file.path, text);
-    document.modified = file.modified;
-    if document.blocks.is_empty() {
-        return Err(skip("is empty; there is nothing to index".to_owned()));
-    }
-    Ok(document)
-}
-
-/// The bytes as text, or why they are none.
-fn checked_text(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes[..bytes.len().min(SNIFFED_BYTES)].contains(&0) {
-        return Err("looks like a binary file, not text; give it its right ending".to_owned());
-    }
-    let longest = bytes.split(|&byte| byte == b'\n').enumerate();
-    if let Some((line, content)) = longest.max_by_key(|(_, content)| content.len())
-        && content.len() > MAX_LINE_BYTES
-    {
-        let megabytes = content.len() as f64 / f64::from(1 << 20);
-        return Err(format!(
-            "line {} is {megabytes:.1} MB long; that is data, not prose: break it into lines",
-            line + 1
-        ));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("is not valid UTF-8 (first bad byte at {at}); save it as UTF-8")
-    })
-}
-
-fn format(path: &Path) -> Option<Format> {
-    let ending = path.extension().and_then(OsStr::to_str)?.to_lowercase();
-    match ending.as_str() {
-        "md" | "markdown" | "mdx" => Some(Format::Markdown),
-        "txt" | "text" => Some(Format::Plain),
-        _ => None,
-    }
-}
-
 fn scanned(path: String, absolute: &Path, metadata: &Metadata) -> ScannedFile {
     ScannedFile {
         path,
@@ -189,7 +102,7 @@ fn slashed(path: &Path) -> String {
     parts.join("/")
 }
 
-fn unreadable(path: String, error: &std::io::Error) -> Skipped {
+pub(super) fn unreadable(path: String, error: &std::io::Error) -> Skipped {
     let reason = match error.kind() {
         ErrorKind::NotFound => "is a link to nothing".to_owned(),
         ErrorKind::PermissionDenied => "may not be read; check its permissions".to_owned(),
@@ -236,27 +149,6 @@ fn walk_problem(root: &Path, error: &ignore::Error) -> Skipped {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(bytes: &[u8], expected: Result<&str, &str>) {
-        let found = checked_text(bytes.to_vec());
-        match (found, expected) {
-            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
-            (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
-            (found, _) => panic!("{found:?}"),
-        }
-    }
-
-    #[test]
-    fn text_is_told_from_what_is_none() {
-        check(b"plain", Ok("plain"));
-        check("中文".as_bytes(), Ok("中文"));
-        check(b"\x7fELF\0\0", Err("binary"));
-        check(b"ok \xff\xfe", Err("first bad byte at 3"));
-        check(
-            &vec![b'x'; MAX_LINE_BYTES + 1],
-            Err("line 1 is 1.0 MB long"),
-        );
-    }
 
     #[cfg(unix)]
     #[test]

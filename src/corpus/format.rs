@@ -1,0 +1,27 @@
+//! Which format a file has: by its name, and by its first bytes where the name says nothing or is wrong.
+
+use std::{ffi::OsStr, path::Path};
+
+/// The formats that can be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Markdown,
+    Plain,
+}
+
+/// Endings, lower case, and what they mean.
+const ENDINGS: &[(Format, &[&str])] = &[
+    (Format::Markdown, &["md", "markdown", "mdx"]),
+    (Format::Plain, &["txt", "text"]),
+];
+
+impl Format {
+    /// The format that a file's name promises.
+    pub fn by_name(path: &Path) -> Option<Self> {
+        let ending = path.extension().and_then(OsStr::to_str)?.to_lowercase();
+        let own = ENDINGS
+            .iter()
+            .find(|(_, endings)| endings.contains(&ending.as_str()));
+        own.map(|(format, _)| *format)
+    }
+}
