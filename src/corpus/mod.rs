@@ -14,7 +14,7 @@ use std::{ops::Range, path::PathBuf, time::SystemTime};
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
 pub use open::{Documents, open, parse, read};
 pub use resolve::LinkResolver;
-pub use walk::{ScannedFile, scan};
+pub use walk::{ScannedFile, file_of, scan};
 
 /// One document as its source gives it.
 #[derive(Debug, Clone, Default, PartialEq)]
