@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::{Common, indexing, output, output::line, paths};
+use super::{Common, indexing, output, output::say, paths};
 use crate::{
     answer, corpus,
     ingest::IndexOptions,
@@ -110,7 +110,7 @@ pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()
         convert::fit_granules(&texts, output)?;
     }
     convert::seal(output)?;
-    line!("wrote {}", output.display());
+    say!("wrote {}", output.display());
     Ok(())
 }
 
@@ -208,16 +208,16 @@ fn tree_json(snapshot: &Snapshot) -> Result<()> {
 
 fn top_of_tree(snapshot: &Snapshot) -> Result<()> {
     let counts = output::counts(snapshot);
-    line!(
+    say!(
         "{} documents, {} passages",
         counts.indexed,
         snapshot.n_passages()
     );
     let tree = &snapshot.body.tree;
     for node in tree.nodes.iter().filter(|node| node.level == Level::Domain) {
-        line!("{} ({})", node.name, node.n_documents);
+        say!("{} ({})", node.name, node.n_documents);
         for child in node.children.iter().filter_map(|&child| tree.node(child)) {
-            line!("  {} ({})", child.name, child.n_documents);
+            say!("  {} ({})", child.name, child.n_documents);
         }
     }
     Ok(())

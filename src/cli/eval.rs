@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Common, commands, indexing::Bar, output, output::line, paths};
+use super::{Common, commands, indexing::Bar, output, output::say, paths};
 use crate::{
     eval::{EvalOptions, Report, evaluate},
     model::Encoder,
@@ -54,15 +54,15 @@ fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions)
 }
 
 fn print(report: &Report) {
-    line!(
+    say!(
         "{}: {} records, {} questions",
         report.set,
         report.n_docs,
         report.n_queries
     );
-    line!("  {:<6} {:>8} {:>8} {:>9}", "", "nDCG@10", "R@5", "R@10");
+    say!("  {:<6} {:>8} {:>8} {:>9}", "", "nDCG@10", "R@5", "R@10");
     for (system, figures) in &report.systems {
-        line!(
+        say!(
             "  {system:<6} {:>8.3} {:>8.3} {:>9.3}",
             figures.ndcg10,
             figures.recall5,

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, commands, output, output::line, paths};
+use super::{Common, commands, output, output::say, paths};
 use crate::{
     corpus::{self, Skipped},
     ingest::{self, Event, IndexOptions, Outcome},
@@ -39,7 +39,7 @@ pub fn index(common: &Common, path: &Path, rebuild: bool, options: &IndexOptions
 }
 
 fn print(outcome: &Outcome, folder: &Path) {
-    line!(
+    say!(
         "{} documents indexed ({} unchanged, {} renamed, {} removed), {} files left out; index: {}",
         outcome.indexed,
         outcome.unchanged,
@@ -49,7 +49,7 @@ fn print(outcome: &Outcome, folder: &Path) {
         folder.display()
     );
     let seconds = outcome.seconds;
-    line!(
+    say!(
         "{} tokens, {} store writes; seconds: read {:.1}, tokenise {:.1}, encode {:.1}, store {:.1}, link {:.1}, tree {:.1}",
         outcome.tokens,
         outcome.writes,

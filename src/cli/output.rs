@@ -14,12 +14,12 @@ use crate::{
 };
 
 /// Prints a line to stdout; where nobody reads on, as behind `| head`, the command ends.
-macro_rules! line {
+macro_rules! say {
     ($($part:tt)*) => {
         $crate::cli::output::print_line(format_args!($($part)*))
     };
 }
-pub(super) use line;
+pub(super) use say;
 
 pub fn print_line(line: fmt::Arguments) {
     if let Err(error) = writeln!(io::stdout(), "{line}")
@@ -57,7 +57,7 @@ pub struct HitParts {
 
 /// Prints any value as JSON.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    line!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -72,17 +72,17 @@ fn place(path: &str, place: Option<&str>, line: usize) -> String {
 pub fn print_hits(hits: &[Hit]) {
     for hit in hits {
         let place = place(&hit.path, hit.place.as_deref(), hit.line);
-        line!("{:6.2}  {}  ({place})", hit.score, hit.name);
-        line!("        {}", hit.snippet);
+        say!("{:6.2}  {}  ({place})", hit.score, hit.name);
+        say!("        {}", hit.snippet);
     }
 }
 
 pub fn print_answer(answer: &Answer) {
-    line!("{}\n", answer.answer.text);
+    say!("{}\n", answer.answer.text);
     for citation in &answer.citations {
         let at = (citation.place.as_deref(), citation.line_start);
-        line!("  {}", place(&citation.path, at.0, at.1));
-        line!(
+        say!("  {}", place(&citation.path, at.0, at.1));
+        say!(
             "    “{}”",
             citation
                 .quote
@@ -96,7 +96,7 @@ pub fn print_answer(answer: &Answer) {
         .iter()
         .map(|(level, weight)| format!("{level} {:.0}%", weight * 100.0))
         .collect();
-    line!(
+    say!(
         "\nanswered at the level of the {}; attention: {}",
         answer.answer.level,
         levels.join(", ")
@@ -113,7 +113,7 @@ pub fn print_tree(snapshot: &Snapshot) {
 
 fn print_node(snapshot: &Snapshot, node: &Node, depth: usize) {
     let indent = "  ".repeat(depth);
-    line!("{indent}{} ({})", node.name, node.n_documents);
+    say!("{indent}{} ({})", node.name, node.n_documents);
     for child in node
         .children
         .iter()
@@ -128,7 +128,7 @@ fn print_node(snapshot: &Snapshot, node: &Node, depth: usize) {
         .map(|document| snapshot.body.documents[document].title.as_str())
         .collect();
     if !titles.is_empty() {
-        line!("{indent}  · {}", titles.join(" · "));
+        say!("{indent}  · {}", titles.join(" · "));
     }
 }
 

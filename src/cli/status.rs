@@ -5,7 +5,7 @@ use std::{io::IsTerminal, path::Path};
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::{Common, output, output::line, paths};
+use super::{Common, output, output::say, paths};
 use crate::store::{self, FileState, FileStatus, Snapshot};
 
 /// Prints what became of each file, of one state only where that is asked for.
@@ -23,13 +23,13 @@ pub fn status(common: &Common, state: Option<FileState>) -> Result<()> {
     if common.json {
         return output::json(&json!({ "index": folder, "counts": counts, "files": files }));
     }
-    line!(
+    say!(
         "{} indexed, {} skipped, {} failed",
         counts.indexed,
         counts.skipped,
         counts.failed
     );
-    line!(
+    say!(
         "{} documents in {} of {} passages encoded ({:.0}%); index: {}",
         counts.documents,
         counts.encoded_passages,
@@ -39,7 +39,7 @@ pub fn status(common: &Common, state: Option<FileState>) -> Result<()> {
     );
     for status in files {
         let reason = status.reason.as_deref().unwrap_or("indexed");
-        line!("{}  {}: {reason}", output::time(status.time), status.path);
+        say!("{}  {}: {reason}", output::time(status.time), status.path);
     }
     Ok(())
 }
@@ -65,9 +65,9 @@ fn print_findings(folder: &Path, findings: &[store::doctor::Finding]) {
         true => ["✓", "✗"],
         false => ["ok", "damaged"],
     };
-    line!("index: {}", folder.display());
+    say!("index: {}", folder.display());
     for finding in findings {
         let mark = if finding.is_damage { bad } else { good };
-        line!("{mark} {}: {}", finding.part, finding.what);
+        say!("{mark} {}: {}", finding.part, finding.what);
     }
 }
