@@ -6,6 +6,7 @@
 //! as soon as it is read; vectors follow, the most recent and most linked documents first.
 
 mod encoding;
+mod forecast;
 mod growing;
 mod linking;
 mod mentions;
@@ -23,6 +24,8 @@ use crate::{
     store::{StoreError, StoreWriter},
     text::TextError,
 };
+
+pub use forecast::{Forecast, forecast};
 
 /// So few documents are published once, with their vectors.
 const FEW_DOCUMENTS: usize = 32;

@@ -1,9 +1,14 @@
 //! `shas index`: what is told while it works, and what it came to.
 
-use std::{cell::Cell, collections::BTreeMap, path::Path};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{Common, commands, output, output::say, paths};
@@ -70,11 +75,7 @@ pub fn index_into(
     options: &IndexOptions,
 ) -> Result<Outcome> {
     // A missing path is told before the model is loaded.
-    let full = path
-        .canonicalize()
-        .map_err(|_| corpus::CorpusError::Missing {
-            path: path.to_owned(),
-        })?;
+    let full = corpus_of(path)?;
     let bar = Bar::default();
     let encoder = commands::encoder(common)?;
     let outcome = ingest::index(&full, folder, &encoder, options, &|event| bar.show(event))?;
@@ -89,8 +90,44 @@ pub fn index_into(
     Ok(outcome)
 }
 
+/// Says what indexing would take.
+pub fn forecast(common: &Common, path: &Path) -> Result<()> {
+    let forecast = ingest::forecast(&corpus_of(path)?, &commands::encoder(common)?)?;
+    if common.json {
+        return output::json(&forecast);
+    }
+    say!(
+        "{} files ({}), {} left out by the walk; {:.0}% of them read for this",
+        forecast.files,
+        HumanBytes(forecast.bytes),
+        forecast.skipped,
+        1e2 * forecast.sampled
+    );
+    say!(
+        "about {} documents, {} word pieces",
+        forecast.documents,
+        forecast.tokens
+    );
+    let duration = |seconds: f64| HumanDuration(Duration::from_secs_f64(seconds));
+    say!(
+        "on this machine: found by their text after {}, by their meaning after {} more; index: {}",
+        duration(forecast.reading_seconds),
+        duration(forecast.encoding_seconds),
+        HumanBytes(forecast.disk_bytes)
+    );
+    Ok(())
+}
+
+/// The full path of a corpus.
+pub fn corpus_of(path: &Path) -> Result<PathBuf> {
+    let missing = |_| corpus::CorpusError::Missing {
+        path: path.to_owned(),
+    };
+    Ok(path.canonicalize().map_err(missing)?)
+}
+
 /// Says on stderr what was left out: the first files, and of the others how many for which reason.
-fn tell(skipped: &[Skipped]) {
+pub fn tell(skipped: &[Skipped]) {
     let (told, others) = skipped.split_at(skipped.len().min(TOLD));
     for Skipped { path, reason, .. } in told {
         eprintln!("{path}: {reason}");

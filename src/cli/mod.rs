@@ -10,6 +10,7 @@ mod inspect_text;
 mod output;
 mod paths;
 mod status;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -68,6 +69,20 @@ enum Command {
         #[arg(long)]
         rebuild: bool,
         /// Encode the lead of each document only, what stands before its second heading; the rest is found by its text
+        #[arg(long)]
+        leads: bool,
+        /// Say what it would take, in files, word pieces, time and disk, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Index a folder and keep the index up to date while its files change
+    ///
+    /// Waits until an editor has finished with a file. Questions can be asked in another terminal meanwhile.
+    #[command(after_help = "Example: shas watch ~/notes")]
+    Watch {
+        /// The folder or file to watch
+        path: PathBuf,
+        /// Encode the lead of each document only
         #[arg(long)]
         leads: bool,
     },
@@ -159,12 +174,23 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             path,
             rebuild,
             leads,
+            dry_run,
         } => {
+            if *dry_run {
+                return indexing::forecast(common, path);
+            }
             let options = IndexOptions {
                 leads: *leads,
                 ..IndexOptions::default()
             };
             indexing::index(common, path, *rebuild, &options)
+        }
+        Command::Watch { path, leads } => {
+            let options = IndexOptions {
+                leads: *leads,
+                ..IndexOptions::default()
+            };
+            watch::run(common, path, &options)
         }
         Command::Ask { question, level } => commands::ask(common, question, *level),
         Command::Search { question, limit } => commands::search(common, question, *limit),

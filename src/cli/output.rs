@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, ErrorKind, Write},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
@@ -173,6 +174,12 @@ pub fn time(seconds: u64) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute) = (rest / 3_600, rest % 3_600 / 60);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+/// The time now, as [`time`].
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    time(since.map_or(0, |since| since.as_secs()))
 }
 
 /// Year, month and day of a number of days since 1970, by Hinnant's `civil_from_days`.

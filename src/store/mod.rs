@@ -47,16 +47,22 @@ pub enum StoreError {
     Version { path: PathBuf, found: String },
     #[error("{path} is damaged ({reason}); run `shas index --rebuild`")]
     Damaged { path: PathBuf, reason: String },
-    #[error("cannot read or write {path}: {source}; check space and permissions")]
+    #[error(
+        "cannot read or write {path}: {source}; free some space or check permissions, then index again"
+    )]
     Io {
         path: PathBuf,
         source: std::io::Error,
     },
     #[error("a record could not be written: {0}; report it, the index is as it was")]
     Record(#[from] postcard::Error),
-    #[error("the database of the index failed: {0}; free some space or run `shas index --rebuild`")]
+    #[error(
+        "the database of the index failed: {0}; free some space and index again, or run `shas index --rebuild`"
+    )]
     Database(#[from] sled::Error),
-    #[error("the text index failed: {0}; run `shas index --rebuild`")]
+    #[error(
+        "the text index failed: {0}; free some space and index again, or run `shas index --rebuild`"
+    )]
     Text(#[from] tantivy::TantivyError),
 }
 
