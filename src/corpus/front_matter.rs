@@ -13,6 +13,8 @@ pub struct FrontMatter {
     pub title: Option<String>,
     pub aliases: Vec<String>,
     pub tags: Vec<String>,
+    /// True where Dendron keeps it: `id`, `desc` and times stand there, and `|` comes after a link's text.
+    pub dendron: bool,
     /// Bytes of the YAML between the fences.
     pub yaml: Range<usize>,
     /// First byte after the closing fence.
@@ -36,6 +38,8 @@ pub fn front_matter(text: &str) -> FrontMatter {
     });
     found.tags.retain(|tag| !tag.is_empty());
     found.aliases.retain(|alias| !alias.is_empty());
+    let has = |key: &str| source.lines().any(|line| line.starts_with(key));
+    found.dendron = has("id:") && has("desc:") && (has("updated:") || has("created:"));
     FrontMatter { yaml, end, ..found }
 }
 

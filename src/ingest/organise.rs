@@ -61,14 +61,22 @@ pub(super) fn build_tree(documents: &[Document], snapshot: &Snapshot) -> Tree {
     let vectors: Vec<Vec<f32>> = (0..records.len())
         .map(|document| document_vector(snapshot, document))
         .collect();
+    let paths: Vec<String> = records
+        .iter()
+        .map(|record| match by_path.get(record.path.as_str()) {
+            Some(document) => document.path_in_hierarchy(),
+            None => record.path.clone(),
+        })
+        .collect();
     let inputs: Vec<tree::TreeDocument> = records
         .iter()
+        .zip(&paths)
         .zip(&vectors)
-        .map(|(record, vector)| tree::TreeDocument {
+        .map(|((record, path), vector)| tree::TreeDocument {
             id: record.id,
             title: &record.title,
             tags: &record.tags,
-            path: &record.path,
+            path,
             text: by_path
                 .get(record.path.as_str())
                 .map_or("", |document| document.text.as_str()),
