@@ -1,6 +1,8 @@
 //! Where do documents come from? Here is a folder, gimme its [`Document`]s.
 
 mod beir;
+mod canvas;
+mod code;
 mod format;
 mod front_matter;
 mod index_note;
@@ -8,6 +10,7 @@ mod markdown;
 mod open;
 mod plain;
 mod resolve;
+mod vault;
 mod walk;
 
 use std::{ops::Range, path::PathBuf, time::SystemTime};

@@ -121,7 +121,7 @@ fn has_blank_line(text: &str) -> bool {
 pub fn without_comments(heading: &str) -> String {
     let parts: Vec<&str> = heading.split("%%").collect();
     // A last mark that nothing closes stays.
-    let whole = parts.len() - usize::from(parts.len() % 2 == 0);
+    let whole = parts.len() - usize::from(parts.len().is_multiple_of(2));
     let mut shown: String = parts[..whole].iter().step_by(2).copied().collect();
     for rest in &parts[whole..] {
         shown.push_str("%%");
