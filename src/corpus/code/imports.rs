@@ -78,9 +78,9 @@ fn rust(path: &str, import: &str) -> Vec<String> {
             files(&[own.as_slice(), &[name]].concat()).into()
         });
     }
-    let Some(root) = own.iter().rposition(|part| *part == "src") else {
-        return Vec::new();
-    };
+    // A corpus without `src` may be the inside of one.
+    let root = own.iter().rposition(|part| *part == "src");
+    let root = &own[..root.map_or(0, |src| src + 1)];
     let Some((_, tree)) = import.split_once("use ") else {
         return Vec::new();
     };
@@ -88,7 +88,7 @@ fn rust(path: &str, import: &str) -> Vec<String> {
     for name in expanded(tree.trim_end_matches(';')) {
         let mut parts: Vec<&str> = name.split("::").map(str::trim).collect();
         let mut base = match parts[0] {
-            "crate" => own[..=root].to_vec(),
+            "crate" => root.to_vec(),
             "self" | "super" => own.clone(),
             _ => continue,
         };

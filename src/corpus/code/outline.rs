@@ -14,6 +14,8 @@ const MAX_PARSE_TIME: Duration = Duration::from_secs(2);
 /// Deeper nodes hold no definitions; each level of a name is one step.
 const MAX_DEPTH: usize = 200;
 const MAX_NAME_STEPS: usize = 16;
+/// Longer names are cut, in characters.
+const MAX_NAME: usize = 120;
 
 /// What is looked for in a file, in its order.
 #[derive(Debug, Default)]
@@ -208,5 +210,7 @@ fn head_end(text: &str, node: Node, body: Option<Node>) -> usize {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = text.split_whitespace().take(MAX_NAME);
+    let line = words.collect::<Vec<_>>().join(" ");
+    line.chars().take(MAX_NAME).collect()
 }
