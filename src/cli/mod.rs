@@ -4,16 +4,18 @@ mod colours;
 mod commands;
 mod eval;
 mod heat_map;
+mod indexing;
 mod inspect;
 mod inspect_text;
 mod output;
 mod paths;
+mod status;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{model::Precision, query::Level};
+use crate::{ingest::IndexOptions, model::Precision, query::Level, store::FileState};
 
 /// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
 #[derive(Parser)]
@@ -65,6 +67,9 @@ enum Command {
         /// Forget what the index holds and encode everything again
         #[arg(long)]
         rebuild: bool,
+        /// Encode the lead of each document only, what stands before its second heading; the rest is found by its text
+        #[arg(long)]
+        leads: bool,
     },
     /// Answer a question with citations
     #[command(after_help = "Example: shas ask \"When did Krakatoa erupt?\"")]
@@ -90,10 +95,21 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Print the knowledge tree
     #[command(after_help = "Example: shas tree --json")]
-    Tree,
-    /// Say what became of each file
-    #[command(after_help = "Example: shas status --json")]
-    Status,
+    Tree {
+        /// Build it anew from all documents first, with new ids
+        #[arg(long)]
+        rebuild: bool,
+    },
+    /// Say what became of each file, and how much is encoded
+    #[command(after_help = "Example: shas status --state failed --json")]
+    Status {
+        /// Only files of this state
+        #[arg(long)]
+        state: Option<FileState>,
+    },
+    /// Check the index: checksums, texts, links and tree
+    #[command(after_help = "Example: shas doctor --json")]
+    Doctor,
     /// Measure ranking on sets in the BEIR layout
     #[command(after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json")]
     Eval {
@@ -139,7 +155,17 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     let common = &cli.common;
     match &cli.command {
         Command::Open { path } => commands::open(common, path),
-        Command::Index { path, rebuild } => commands::index(common, path, *rebuild),
+        Command::Index {
+            path,
+            rebuild,
+            leads,
+        } => {
+            let options = IndexOptions {
+                leads: *leads,
+                ..IndexOptions::default()
+            };
+            indexing::index(common, path, *rebuild, &options)
+        }
         Command::Ask { question, level } => commands::ask(common, question, *level),
         Command::Search { question, limit } => commands::search(common, question, *limit),
         Command::Inspect(args) => {
@@ -150,8 +176,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             inspect::run(common, &args.file, &options)
         }
-        Command::Tree => commands::tree(common),
-        Command::Status => commands::status(common),
+        Command::Tree { rebuild } => commands::tree(common, *rebuild),
+        Command::Status { state } => status::status(common, *state),
+        Command::Doctor => status::doctor(common),
         Command::Eval {
             folders,
             merge_turns,

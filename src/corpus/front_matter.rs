@@ -38,9 +38,19 @@ pub fn front_matter(text: &str) -> FrontMatter {
     });
     found.tags.retain(|tag| !tag.is_empty());
     found.aliases.retain(|alias| !alias.is_empty());
-    let has = |key: &str| source.lines().any(|line| line.starts_with(key));
-    found.dendron = has("id:") && has("desc:") && (has("updated:") || has("created:"));
+    found.dendron = is_of_dendron(source);
     FrontMatter { yaml, end, ..found }
+}
+
+/// True where Dendron keeps the front matter of `text`.
+pub fn is_kept_by_dendron(text: &str) -> bool {
+    let fenced = fenced(text, if text.starts_with('\u{feff}') { 3 } else { 0 });
+    fenced.is_some_and(|(yaml, _)| is_of_dendron(&text[yaml]))
+}
+
+fn is_of_dendron(yaml: &str) -> bool {
+    let has = |key: &str| yaml.lines().any(|line| line.starts_with(key));
+    has("id:") && has("desc:") && (has("updated:") || has("created:"))
 }
 
 /// The range between two `---` lines at the start, and the end of the closing one.

@@ -10,6 +10,7 @@ use std::{collections::HashSet, ops::Range};
 
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
+pub use self::dendron::path_in_hierarchy;
 use self::{
     hidden::{Spans, comments, without_comments},
     links::{links_in_front_matter, parse_destination},
@@ -70,7 +71,6 @@ pub fn parse(path: &str, text: String) -> Document {
         blocks,
         links,
         text,
-        has_dotted_name: matter.dendron,
         ..Document::default()
     }
 }
@@ -402,11 +402,9 @@ mod tests {
         assert_eq!(first.text.as_deref(), Some("Shown here"));
         assert_eq!(first.heading.as_deref(), Some("part"));
         assert_eq!(document.tags, ["role/writer", "topic/links"]);
-        assert_eq!(document.path_in_hierarchy(), "vault/dendron/topic/links");
-        assert_eq!(
-            parse("a/b.c.md", body.to_owned()).path_in_hierarchy(),
-            "a/b.c.md"
-        );
+        let hierarchy = path_in_hierarchy(&document.path, &document.text);
+        assert_eq!(hierarchy, "vault/dendron/topic/links");
+        assert_eq!(path_in_hierarchy("a/b.c.md", body), "a/b.c.md");
     }
 
     /// Target, heading, block, shown text, and whether it embeds.

@@ -16,9 +16,10 @@ mod walk;
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
+pub use markdown::path_in_hierarchy;
 pub use open::{Documents, open, parse, read};
 pub use resolve::LinkResolver;
-pub use walk::{ScannedFile, scan};
+pub use walk::{ScannedFile, file_of, scan};
 
 /// One document as its source gives it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,28 +40,13 @@ pub struct Document {
     /// Retrieval units that the source fixes (the lines of an evaluation set); empty for files.
     pub records: Vec<Record>,
     pub modified: Option<SystemTime>,
-    /// True where the file's name is a path of dotted parts, as in Dendron.
-    pub has_dotted_name: bool,
 }
 
 impl Document {
-    /// The path with all levels of its hierarchy as folders.
-    pub fn path_in_hierarchy(&self) -> String {
-        match self.path.rsplit_once('/') {
-            _ if !self.has_dotted_name => self.path.clone(),
-            Some((folder, _)) => format!("{folder}/{}", dotted_name(&self.path)),
-            None => dotted_name(&self.path),
-        }
-    }
-
     /// True for a map of content: most of what it says stands in links to other documents.
     pub fn is_index(&self) -> bool {
         index_note::is_index(self)
     }
-}
-
-fn dotted_name(path: &str) -> String {
-    plain::file_stem(path).replace('.', "/")
 }
 
 /// How the text of a document came out of its file.

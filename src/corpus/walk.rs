@@ -115,6 +115,14 @@ fn slashed(path: &Path) -> String {
     parts.join("/")
 }
 
+/// Where the file at `path`, relative to the corpus root, lies.
+pub fn file_of(root: &Path, path: &str) -> PathBuf {
+    match root.is_file() {
+        true => root.to_owned(),
+        false => root.join(path),
+    }
+}
+
 pub(super) fn unreadable(path: String, error: &std::io::Error) -> Skipped {
     let reason = match error.kind() {
         ErrorKind::NotFound => "is a link to nothing".to_owned(),

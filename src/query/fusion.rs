@@ -64,9 +64,15 @@ pub fn z_scores(values: &[f32]) -> Vec<f32> {
 
 /// Adds the z-scores of the parts over the pool.
 pub(super) fn fuse(candidates: &[Candidate], weights: &FusionWeights) -> Vec<RankedPassage> {
-    let column =
-        |part: fn(&Candidate) -> f32| z_scores(&candidates.iter().map(part).collect::<Vec<_>>());
-    let bm25 = column(|candidate| candidate.bm25);
+    // What is not encoded yet has the pool's mean, so that it is neither helped nor harmed.
+    let column = |part: fn(&Candidate) -> Option<f32>| -> Vec<f32> {
+        let known: Vec<f32> = candidates.iter().filter_map(part).collect();
+        let mut scores = z_scores(&known).into_iter();
+        let all = candidates.iter().map(part);
+        all.map(|part| part.and_then(|_| scores.next()).unwrap_or(0.0))
+            .collect()
+    };
+    let bm25 = column(|candidate| Some(candidate.bm25));
     let passage = column(|candidate| candidate.dense);
     let granule = column(|candidate| candidate.late);
     candidates

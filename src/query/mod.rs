@@ -102,8 +102,9 @@ pub(crate) struct Candidate {
     pub passage: usize,
     pub document: usize,
     pub bm25: f32,
-    pub dense: f32,
-    pub late: f32,
+    /// None before the passage is encoded.
+    pub dense: Option<f32>,
+    pub late: Option<f32>,
 }
 
 /// Ranks the passages of `snapshot` for `question`.
@@ -138,8 +139,13 @@ pub fn rank_encoded(
             .iter()
             .filter_map(|&document| {
                 let passages = snapshot.passages_of(document);
-                let scored = passages.map(|passage| (passage, vector.cosine(snapshot, passage)));
-                scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
+                let scored = passages.map(|passage| {
+                    let cosine = vector.cosine(snapshot, passage);
+                    (passage, cosine.unwrap_or(f32::NEG_INFINITY))
+                });
+                // Of equals the last is taken, so the first passage has to come last.
+                let best = scored.rev().max_by(|a, b| a.1.total_cmp(&b.1));
+                best.map(|best| best.0)
             })
             .collect();
         candidates.extend(self::candidates(
@@ -218,12 +224,13 @@ fn candidates(
                     .get(local)
                     .copied()
                     .unwrap_or(local as u32);
+                let dense = vector.cosine(snapshot, passage);
                 Candidate {
                     passage,
                     document: *document,
                     bm25: bm25.get(&(record.id, unit)).copied().unwrap_or(0.0),
-                    dense: vector.cosine(snapshot, passage),
-                    late,
+                    dense,
+                    late: dense.map(|_| late),
                 }
             })
         })

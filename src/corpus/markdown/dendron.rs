@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::links::parse_destination;
-use crate::corpus::{Link, plain::file_stem};
+use crate::corpus::{Link, front_matter::is_kept_by_dendron, plain::file_stem};
 
 /// Turns the links that have a text round and names their targets without the vault.
 pub fn turn_links(text: &str, links: &mut [Link]) {
@@ -46,6 +46,19 @@ pub fn implied_links(path: &str, tags: &mut [String]) -> Vec<Link> {
         ..Link::default()
     };
     targets.into_iter().map(link).collect()
+}
+
+/// The path of a document with all levels of its hierarchy as folders: in Dendron, dots part them.
+pub fn path_in_hierarchy(path: &str, text: &str) -> String {
+    let stem = file_stem(path);
+    if !stem.contains('.') || !is_kept_by_dendron(text) {
+        return path.to_owned();
+    }
+    let levels = stem.replace('.', "/");
+    match path.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{levels}"),
+        None => levels,
+    }
 }
 
 /// What stands between the brackets of a wikilink.
