@@ -7,12 +7,16 @@ use std::{ffi::OsStr, path::Path};
 pub(super) enum Format {
     Markdown,
     Plain,
+    Canvas,
+    Code,
 }
 
 /// Endings, lower case, and what they mean.
 const ENDINGS: &[(Format, &[&str])] = &[
     (Format::Markdown, &["md", "markdown", "mdx"]),
     (Format::Plain, &["txt", "text"]),
+    (Format::Canvas, &["canvas"]),
+    (Format::Code, super::code::ENDINGS),
 ];
 
 impl Format {

@@ -1,17 +1,22 @@
 //! Where do documents come from? Here is a folder, gimme its [`Document`]s.
 
 mod beir;
+mod canvas;
+mod code;
 mod format;
 mod front_matter;
+mod index_note;
 mod markdown;
 mod open;
 mod plain;
 mod resolve;
+mod vault;
 mod walk;
 
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
+pub use markdown::path_in_hierarchy;
 pub use open::{Documents, open, parse, read};
 pub use resolve::LinkResolver;
 pub use walk::{ScannedFile, file_of, scan};
@@ -35,6 +40,13 @@ pub struct Document {
     /// Retrieval units that the source fixes (the lines of an evaluation set); empty for files.
     pub records: Vec<Record>,
     pub modified: Option<SystemTime>,
+}
+
+impl Document {
+    /// True for a map of content: most of what it says stands in links to other documents.
+    pub fn is_index(&self) -> bool {
+        index_note::is_index(self)
+    }
 }
 
 /// How the text of a document came out of its file.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{
-    CorpusError, Document, Skipped,
+    CorpusError, Document, Skipped, canvas, code,
     format::Format,
     markdown, plain,
     walk::{ScannedFile, scan, unreadable},
@@ -33,6 +33,8 @@ pub fn read(root: &Path) -> Result<impl Iterator<Item = Result<Document, Skipped
 pub fn open(file: &ScannedFile) -> Documents {
     let document = match Format::by_name(&file.absolute) {
         Some(Format::Markdown) => read_text(file, markdown::parse),
+        Some(Format::Canvas) => read_text(file, canvas::parse),
+        Some(Format::Code) => code::read(file),
         _ => read_text(file, plain::parse),
     };
     Box::new(std::iter::once(document))
@@ -42,12 +44,17 @@ pub fn open(file: &ScannedFile) -> Documents {
 pub fn parse(path: &str, text: String) -> Document {
     match Format::by_name(Path::new(path)) {
         Some(Format::Markdown) => markdown::parse(path, text),
+        Some(Format::Canvas) => canvas::parse(path, text),
+        Some(Format::Code) => code::parse(path, text),
         _ => plain::parse(path, text),
     }
 }
 
 /// Reads a file whose text is its bytes.
-fn read_text(file: &ScannedFile, parse: fn(&str, String) -> Document) -> Result<Document, Skipped> {
+pub(super) fn read_text(
+    file: &ScannedFile,
+    parse: fn(&str, String) -> Document,
+) -> Result<Document, Skipped> {
     let skip = |reason: String| Skipped {
         path: file.path.clone(),
         reason,

@@ -1,6 +1,7 @@
 //! Files of a vault or folder: which there are, which are text, and what is wrong with the others.
 //!
-//! Hidden files and what `.gitignore` and `.shasignore` name are left out; links are followed.
+//! Hidden files, folders that tools fill, and what `.gitignore`, `.shasignore` and a vault's settings name are left
+//! out; links are followed.
 
 use std::{
     ffi::OsStr,
@@ -12,7 +13,11 @@ use std::{
 
 use ignore::WalkBuilder;
 
-use super::{CorpusError, Skipped, format::Format};
+use super::{
+    CorpusError, Skipped,
+    format::Format,
+    vault::{Vaults, is_filled_by_tools},
+};
 
 /// A file that the corpus offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,10 +63,19 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
         .parents(false)
         .add_custom_ignore_filename(".shasignore")
         .sort_by_file_path(Path::cmp)
+        .filter_entry(|entry| {
+            let is_folder = entry.file_type().is_some_and(|own| own.is_dir());
+            entry.depth() == 0 || !is_folder || !is_filled_by_tools(entry.path())
+        })
         .build();
+    let mut vaults = Vaults::default();
     for entry in walk {
         match entry {
+            Ok(entry) if entry.file_type().is_some_and(|own| own.is_dir()) => {
+                vaults.enter(entry.path());
+            }
             Ok(entry) if Format::by_name(entry.path()).is_none() => {}
+            Ok(entry) if vaults.leave_out(entry.path()) => {}
             Ok(entry) => match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => {
                     files.push(scanned(
@@ -70,7 +84,6 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
                         &metadata,
                     ));
                 }
-                Ok(metadata) if metadata.is_dir() => {}
                 Ok(_) => skipped.push(Skipped {
                     path: relative(root, entry.path()),
                     reason: "is a device or a pipe, not a file".to_owned(),

@@ -7,6 +7,7 @@ use std::{
 
 use super::{IngestError, texts::Texts};
 use crate::{
+    corpus::path_in_hierarchy,
     ops::similarity::normalise,
     store::{Commit, DocumentRecord, Due, Segment, StoreError, StoreWriter},
     tree::{self, Edge, Growth, OwnedDocument, Tree, TreeDocument, TreeOptions},
@@ -144,7 +145,7 @@ impl<'a> Library<'a> {
             id: record.id,
             title: record.title.clone(),
             tags: record.tags.clone(),
-            path: record.path.clone(),
+            path: path_in_hierarchy(&record.path, &text),
             text,
             vector: self.vector_of(record),
         }

@@ -11,6 +11,8 @@ mod lasting;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod questions;
