@@ -28,7 +28,7 @@ pub use source::{SourceText, file_of, line_of};
 const CITED_PASSAGES: usize = 8;
 const FROM_ONE_DOCUMENT: usize = 2;
 /// Citations of an answer.
-const CITATIONS: usize = 3;
+pub const CITATIONS: usize = 3;
 
 /// An answer and its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,6 +54,9 @@ pub struct AnswerText {
 /// A verbatim piece of a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Citation {
+    /// Name of the collection, where several may be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// Relative to the corpus root.
     pub path: String,
     /// Page, chapter or article, where the text is not the file's own.

@@ -32,6 +32,7 @@ impl Evidence {
     /// As a citation.
     pub fn citation(&self) -> Citation {
         Citation {
+            collection: None,
             path: self.path.clone(),
             place: self.place.clone(),
             line_start: self.lines.start,

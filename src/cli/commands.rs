@@ -1,10 +1,8 @@
 //! One function a command.
 
 use std::{
-    collections::BTreeMap,
     io::IsTerminal,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -12,10 +10,9 @@ use serde_json::json;
 
 use super::{Common, indexing, output, output::say, paths};
 use crate::{
-    answer, corpus,
+    corpus,
     ingest::IndexOptions,
     model::{Encoder, convert},
-    query::{self, FusionWeights, Ranking},
     store::Snapshot,
     tree::Level,
     tui,
@@ -32,42 +29,6 @@ pub fn open(common: &Common, path: &Path) -> Result<()> {
     } else {
         top_of_tree(&snapshot)
     }
-}
-
-pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Result<()> {
-    let started = Instant::now();
-    let (snapshot, encoder) = reader(common)?;
-    let loaded = started.elapsed();
-    let ranking = rank(&snapshot, &encoder, question)?;
-    let ranked = started.elapsed();
-    let mut answer = answer::answer(&snapshot, &encoder, question, &ranking, level)?;
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    answer.timings_ms = BTreeMap::from([
-        ("load", milliseconds(loaded)),
-        ("rank", milliseconds(ranked - loaded)),
-        ("answer", milliseconds(started.elapsed() - ranked)),
-    ]);
-    if common.json {
-        return output::json(&answer);
-    }
-    output::print_answer(&answer);
-    Ok(())
-}
-
-pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
-    let (snapshot, encoder) = reader(common)?;
-    let ranking = rank(&snapshot, &encoder, question)?;
-    let hits: Vec<output::Hit> = ranking
-        .documents()
-        .take(limit)
-        .map(|ranked| hit(&snapshot, ranked))
-        .collect();
-    if common.json {
-        let attention = answer::attention(&snapshot, &ranking.attention);
-        return output::json(&json!({ "hits": hits, "attention": attention }));
-    }
-    output::print_hits(&hits);
-    Ok(())
 }
 
 pub fn tree(common: &Common, rebuild: bool) -> Result<()> {
@@ -135,43 +96,6 @@ fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
             .unwrap_or_else(|| "vi".to_owned()),
         colour: set("NO_COLOR").is_none(),
     })
-}
-
-fn reader(common: &Common) -> Result<(Snapshot, Encoder)> {
-    Ok((
-        Snapshot::open(&paths::index_to_read(common)?)?,
-        encoder(common)?,
-    ))
-}
-
-fn rank(snapshot: &Snapshot, encoder: &Encoder, question: &str) -> Result<Ranking> {
-    Ok(query::rank(
-        snapshot,
-        encoder,
-        question,
-        &FusionWeights::default(),
-    )?)
-}
-
-fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
-    let place = answer::hit(snapshot, ranked);
-    output::Hit {
-        id: ranked.passage as u64,
-        level: "passage",
-        name: place.name,
-        path: place.path,
-        place: place.place,
-        line: place.line,
-        score: ranked.score,
-        parts: output::HitParts {
-            bm25: ranked.parts.bm25,
-            passage: ranked.parts.passage,
-            granule: ranked.parts.granule,
-            tree: ranked.parts.tree,
-            links: ranked.parts.links,
-        },
-        snippet: place.snippet,
-    }
 }
 
 fn tree_json(snapshot: &Snapshot) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The commands: what they take, which function serves them, and how results are printed.
 
+mod asking;
+mod collections;
 mod colours;
 mod commands;
 mod eval;
@@ -34,6 +36,15 @@ struct Common {
     /// The index folder [default: under the user's data directory, by corpus]
     #[arg(long, global = true, env = "SHAS_INDEX", value_name = "DIR")]
     index: Option<PathBuf>,
+    /// Ask this collection; given several times, all of them at once
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "NAME",
+        conflicts_with = "index"
+    )]
+    collection: Vec<String>,
     /// The folder with the model's weights [default: the shipped one]
     #[arg(long, global = true, env = "SHAS_MODEL", value_name = "DIR")]
     model: Option<PathBuf>,
@@ -125,6 +136,14 @@ enum Command {
     /// Check the index: checksums, texts, links and tree
     #[command(after_help = "Example: shas doctor --json")]
     Doctor,
+    /// Name corpora, so that they can be asked by name, several at once
+    #[command(
+        after_help = "Example: shas collection add notes ~/notes; shas ask -c notes -c papers \"What is NSA?\""
+    )]
+    Collection {
+        #[command(subcommand)]
+        action: CollectionAction,
+    },
     /// Measure ranking on sets in the BEIR layout
     #[command(after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json")]
     Eval {
@@ -151,6 +170,21 @@ enum Command {
         /// Fit idf and the granule projection to these folders of text files or BEIR corpora
         #[arg(long, value_name = "DIR", num_args = 1..)]
         fit_text: Vec<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum CollectionAction {
+    /// Name a folder or file and index it
+    Add { name: String, path: PathBuf },
+    /// Print the names, corpora and sizes
+    List,
+    /// Forget a name; files are never touched
+    Remove {
+        name: String,
+        /// Remove the index as well
+        #[arg(long)]
+        with_index: bool,
     },
 }
 
@@ -192,8 +226,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             watch::run(common, path, &options)
         }
-        Command::Ask { question, level } => commands::ask(common, question, *level),
-        Command::Search { question, limit } => commands::search(common, question, *limit),
+        Command::Ask { question, level } => asking::ask(common, question, *level),
+        Command::Search { question, limit } => asking::search(common, question, *limit),
         Command::Inspect(args) => {
             let options = inspect::InspectOptions {
                 preset: args.preset.as_deref(),
@@ -202,6 +236,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             inspect::run(common, &args.file, &options)
         }
+        Command::Collection { action } => match action {
+            CollectionAction::Add { name, path } => collections::add(common, name, path),
+            CollectionAction::List => collections::list(common),
+            CollectionAction::Remove { name, with_index } => collections::remove(name, *with_index),
+        },
         Command::Tree { rebuild } => commands::tree(common, *rebuild),
         Command::Status { state } => status::status(common, *state),
         Command::Doctor => status::doctor(common),

@@ -35,6 +35,8 @@ pub fn print_line(line: fmt::Arguments) {
 pub struct Hit {
     pub id: u64,
     pub level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     pub name: String,
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,8 +64,12 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `path:line`, or `path, page 3` where the text has places of its own.
-fn place(path: &str, place: Option<&str>, line: usize) -> String {
+/// `path:line`, or `path, page 3` where the text has places of its own; behind its collection.
+fn place(collection: Option<&str>, path: &str, place: Option<&str>, line: usize) -> String {
+    let path = match collection {
+        Some(collection) => format!("{collection}: {path}"),
+        None => path.to_owned(),
+    };
     match place {
         Some(place) => format!("{path}, {place}"),
         None => format!("{path}:{line}"),
@@ -72,7 +78,8 @@ fn place(path: &str, place: Option<&str>, line: usize) -> String {
 
 pub fn print_hits(hits: &[Hit]) {
     for hit in hits {
-        let place = place(&hit.path, hit.place.as_deref(), hit.line);
+        let collection = hit.collection.as_deref();
+        let place = place(collection, &hit.path, hit.place.as_deref(), hit.line);
         say!("{:6.2}  {}  ({place})", hit.score, hit.name);
         say!("        {}", hit.snippet);
     }
@@ -81,8 +88,12 @@ pub fn print_hits(hits: &[Hit]) {
 pub fn print_answer(answer: &Answer) {
     say!("{}\n", answer.answer.text);
     for citation in &answer.citations {
-        let at = (citation.place.as_deref(), citation.line_start);
-        say!("  {}", place(&citation.path, at.0, at.1));
+        let collection = citation.collection.as_deref();
+        let at = citation.place.as_deref();
+        say!(
+            "  {}",
+            place(collection, &citation.path, at, citation.line_start)
+        );
         say!(
             "    “{}”",
             citation

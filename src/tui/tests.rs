@@ -169,6 +169,7 @@ fn a_question_lands_the_tree_and_shows_the_attention() {
 fn fixed_answer() -> Answered {
     let quote = "Arnaldo Cavallari made the first ciabatta in 1982 near Venice.";
     let citation = |line: usize, quote: &str| Citation {
+        collection: None,
         place: None,
         path: "bread/Ciabatta.md".to_owned(),
         line_start: line,
