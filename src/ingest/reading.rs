@@ -66,6 +66,14 @@ impl Source {
     pub fn scan(corpus: &Path, store: &StoreWriter) -> Result<Self, IngestError> {
         let (files, skipped) = corpus::scan(corpus)?;
         let known = store.files()?;
+        let documents = store.n_documents();
+        // A disk that is not mounted looks like this as well, and its index is worth hours.
+        if files.is_empty() && documents > 0 {
+            return Err(IngestError::Vanished {
+                path: corpus.to_owned(),
+                documents,
+            });
+        }
         let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let kept: HashSet<&str> = skipped.iter().map(|own| own.path.as_str()).collect();
         let is_gone =

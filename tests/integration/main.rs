@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod keeping_up;
+#[cfg(test)]
 mod lasting;
 #[cfg(test)]
 mod layout;
