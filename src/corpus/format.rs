@@ -7,12 +7,24 @@ use std::{ffi::OsStr, path::Path};
 pub(super) enum Format {
     Markdown,
     Plain,
+    Html,
+    Epub,
+    Docx,
+    Odt,
+    Org,
+    Pdf,
 }
 
 /// Endings, lower case, and what they mean.
 const ENDINGS: &[(Format, &[&str])] = &[
     (Format::Markdown, &["md", "markdown", "mdx"]),
     (Format::Plain, &["txt", "text"]),
+    (Format::Html, &["html", "htm", "xhtml"]),
+    (Format::Epub, &["epub"]),
+    (Format::Docx, &["docx"]),
+    (Format::Odt, &["odt"]),
+    (Format::Org, &["org"]),
+    (Format::Pdf, &["pdf"]),
 ];
 
 impl Format {

@@ -313,7 +313,7 @@ fn without_block_id(heading: &str) -> &str {
 }
 
 /// `%20` and its like as characters; what is no valid escape stays.
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

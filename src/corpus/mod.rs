@@ -1,13 +1,25 @@
 //! Where do documents come from? Here is a folder, gimme its [`Document`]s.
 
 mod beir;
+mod content;
+mod docx;
+mod encoding;
+mod epub;
+mod extract;
 mod format;
 mod front_matter;
+mod html;
 mod markdown;
+mod odt;
+mod office;
 mod open;
+mod org;
+mod pdf;
 mod plain;
 mod resolve;
 mod walk;
+mod xml;
+mod zipped;
 
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
@@ -48,7 +60,7 @@ pub enum Origin {
 }
 
 /// A place in a file that bytes cannot name; it holds up to the next one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Byte of the extracted text.
     pub start: usize,

@@ -84,7 +84,7 @@ fn file_name(path: &str) -> &str {
 }
 
 /// `folder/target` with `.` and `..` taken.
-fn joined(folder: &str, target: &str) -> String {
+pub(super) fn joined(folder: &str, target: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in target.split('/') {
         match part {

@@ -12,7 +12,7 @@ use std::{
 
 use ignore::WalkBuilder;
 
-use super::{CorpusError, Skipped, format::Format};
+use super::{CorpusError, Skipped, content, format::Format};
 
 /// A file that the corpus offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
         .build();
     for entry in walk {
         match entry {
-            Ok(entry) if Format::by_name(entry.path()).is_none() => {}
+            Ok(entry) if !is_offered(entry.path()) => {}
             Ok(entry) => match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => {
                     files.push(scanned(
@@ -82,6 +82,16 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
         }
     }
     Ok((files, skipped))
+}
+
+/// True for a file whose name promises a format; of other names, where the content shows one.
+fn is_offered(path: &Path) -> bool {
+    if Format::by_name(path).is_some() {
+        return true;
+    }
+    // Pipes are not opened: they would wait for a writer.
+    let opened = content::may_be_document(path) && path.is_file();
+    opened && content::head(path).is_ok_and(|head| Format::of(path, &head).is_ok())
 }
 
 fn scanned(path: String, absolute: &Path, metadata: &Metadata) -> ScannedFile {
