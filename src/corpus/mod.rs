@@ -14,6 +14,7 @@ mod odt;
 mod office;
 mod open;
 mod org;
+mod org_link;
 mod pdf;
 mod plain;
 mod resolve;
@@ -25,6 +26,7 @@ use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
 pub use open::{Documents, open, parse, read};
+pub use pdf::{PdfPart, PdfText, read_pdf, read_pdfs_with};
 pub use resolve::LinkResolver;
 pub use walk::{ScannedFile, scan};
 

@@ -19,6 +19,8 @@ use super::{
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Archives above this are not opened.
 const MAX_ARCHIVE_BYTES: u64 = 512 << 20;
+/// PDFs above this are not opened.
+const MAX_PDF_BYTES: u64 = 256 << 20;
 /// A line above this is data, not prose.
 const MAX_LINE_BYTES: usize = 1 << 20;
 /// NUL bytes are looked for in this much of a file.
@@ -53,9 +55,7 @@ pub fn open(file: &ScannedFile) -> Documents {
         Ok(Format::Epub) => read_archive(file, epub::parse),
         Ok(Format::Docx) => read_archive(file, docx::parse),
         Ok(Format::Odt) => read_archive(file, odt::parse),
-        Ok(Format::Pdf) => read_bytes(file, MAX_FILE_BYTES).and_then(|bytes| {
-            pdf::parse(&file.path, bytes).map_err(|reason| skipped(file, reason))
-        }),
+        Ok(Format::Pdf) => read_pdf(file),
     };
     one(document.and_then(|document| finished(file, document)))
 }
@@ -98,6 +98,11 @@ fn read_archive(
     let opened =
         File::open(&file.absolute).map_err(|error| unreadable(file.path.clone(), &error))?;
     parse(&file.path, BufReader::new(opened)).map_err(|reason| skipped(file, reason))
+}
+
+fn read_pdf(file: &ScannedFile) -> Result<Document, Skipped> {
+    check_size(file, MAX_PDF_BYTES)?;
+    pdf::parse(&file.path, &file.absolute).map_err(|reason| skipped(file, reason))
 }
 
 fn read_bytes(file: &ScannedFile, most: u64) -> Result<Vec<u8>, Skipped> {

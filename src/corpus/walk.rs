@@ -180,4 +180,26 @@ mod tests {
         assert!(problems[1].0 == "gone.md" && problems[1].1.contains("link to nothing"));
         Ok(())
     }
+
+    #[test]
+    fn other_names_are_offered_where_their_content_is_text() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        for (name, content) in [
+            ("README", "Read this."),
+            ("b.rst", "Text."),
+            ("c.unknown", "%PDF-1.4"),
+            ("d.dat", "\0\u{1}"),
+            ("e.js", "let x;"),
+            ("empty", ""),
+            ("f.png", "text"),
+            ("g.md", "\0"),
+        ] {
+            fs::write(folder.path().join(name), content)?;
+        }
+        let (files, skipped) = scan(folder.path()).map_err(std::io::Error::other)?;
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["README", "b.rst", "c.unknown", "g.md"]);
+        assert_eq!(skipped, []);
+        Ok(())
+    }
 }
