@@ -1,31 +1,34 @@
-//! The write path on one page: read → cut → encode → store → link → tree → publish.
+//! The write path on one page: read → cut → search by text → link → encode → grow the tree → publish.
 //!
-//! A document whose text has not changed since it was stored is neither encoded nor stored again, which also
-//! is how an interrupted run resumes.
+//! Only what has changed is done again: a file that looks as it did is not opened, a document whose text has not
+//! changed is neither encoded nor stored again, and one whose file was renamed keeps its id and its vectors. Every
+//! step is committed as it is done, so an interrupted run goes on where it was. A corpus can be searched by its text
+//! as soon as it is read; vectors follow, the most recent and most linked documents first.
 
+mod encoding;
+mod forecast;
+mod growing;
+mod linking;
 mod mentions;
-mod organise;
+mod reading;
 mod records;
+mod texts;
 
-use std::{collections::HashSet, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    corpus::{self, CorpusError, Document, Skipped},
-    model::{
-        Encoder, ModelError, PassageEncoding, PassageInput,
-        config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
-    },
-    store::{DocumentRecord, SegmentBuilder, Snapshot, StoreError, StoreWriter},
-    text::{Layout, LayoutOptions, Passage, TextError, layout},
+    corpus::{CorpusError, Document, Skipped},
+    model::{Encoder, ModelError},
+    store::{StoreError, StoreWriter},
+    text::TextError,
 };
 
-/// Bytes of text that are cut and encoded at once.
-const BATCH_BYTES: usize = 1 << 18;
-/// Passages after which a segment is written and progress is lasting.
-const SEGMENT_PASSAGES: usize = 2_048;
+pub use forecast::{Forecast, forecast};
+
+/// So few documents are published once, with their vectors.
+const FEW_DOCUMENTS: usize = 32;
 
 /// Why nothing could be indexed.
 #[derive(Debug, thiserror::Error)]
@@ -40,27 +43,53 @@ pub enum IngestError {
     Store(#[from] StoreError),
     #[error("the title index could not be built: {0}")]
     Titles(#[from] fst::Error),
+    #[error("stopped; what is done is kept, and `shas index` goes on from here")]
+    Stopped,
+}
+
+/// How a corpus is indexed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IndexOptions {
+    /// Encode the lead of each document only, what stands before its second heading; the rest is found by its text.
+    pub leads: bool,
+    /// Build the tree anew instead of letting it grow.
+    pub rebuild_tree: bool,
 }
 
 /// What is told while indexing.
 #[derive(Debug, Clone, Copy)]
 pub enum Event {
-    /// So many documents were found.
-    Found { documents: usize },
-    /// So many documents are done, and so many word pieces were encoded since the last event.
+    /// So many files have to be read.
+    Found { files: usize },
+    /// So many files and documents are read; `done` of them can be told by their files alone.
+    Read { files: usize, documents: usize },
+    /// All texts can be searched; so many documents wait for the encoder.
+    Waiting { documents: usize },
+    /// So many of them are done, and so many word pieces were encoded since the last event.
     Done { documents: usize, tokens: usize },
-    /// All documents are stored; links and tree follow.
+    /// All documents are stored; the tree follows.
     Organising,
 }
+
+/// What hears of progress; indexing stops where it returns false.
+pub type Progress<'a> = &'a dyn Fn(Event) -> bool;
 
 /// What indexing came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
+    /// Documents that the index holds now.
     pub indexed: usize,
     /// How many of them were as before.
     pub unchanged: usize,
+    /// How many were only renamed.
+    pub renamed: usize,
+    /// How many are gone.
+    pub removed: usize,
     /// Word pieces that were encoded, prefixes and special tokens not counted.
     pub tokens: usize,
+    /// Entries written to the database.
+    pub writes: usize,
+    /// Files that were left out in this run.
     pub skipped: Vec<Skipped>,
     pub seconds: StageSeconds,
 }
@@ -88,220 +117,74 @@ fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Indexes the folder or file `corpus` into the index folder `index`.
+/// Brings the index folder `index` up to date with the folder or file `corpus`.
+///
+/// # Errors
+/// When the corpus cannot be opened, when the index cannot be written, or when `progress` says to stop; what was done
+/// until then is kept.
 pub fn index(
     corpus: &Path,
     index: &Path,
     encoder: &Encoder,
-    progress: &dyn Fn(Event),
+    options: &IndexOptions,
+    progress: Progress,
 ) -> Result<Outcome, IngestError> {
-    let (mut documents, mut skipped) = (Vec::new(), Vec::new());
-    let mut read = 0.0;
-    timed(&mut read, || {
-        for item in corpus::read(corpus)? {
-            match item {
-                Ok(document) => documents.push(document),
-                Err(problem) => skipped.push(problem),
-            }
-        }
-        Ok::<_, IngestError>(())
-    })?;
-    let mut outcome =
-        index_documents(corpus, documents, skipped.clone(), index, encoder, progress)?;
-    outcome.skipped = skipped;
-    outcome.seconds.read = read;
-    Ok(outcome)
+    let mut store = StoreWriter::open(index, encoder.fingerprint(), "shas index")?;
+    update(corpus, &mut store, encoder, options, progress)
+}
+
+/// As [`index`], into a store that is open already.
+pub fn update(
+    corpus: &Path,
+    store: &mut StoreWriter,
+    encoder: &Encoder,
+    options: &IndexOptions,
+    progress: Progress,
+) -> Result<Outcome, IngestError> {
+    let source = reading::Source::scan(corpus, store)?;
+    run(source, corpus, store, encoder, options, progress)
 }
 
 /// Indexes documents that were read already; those of the index that are not among them are forgotten.
 pub fn index_documents(
     corpus: &Path,
     documents: Vec<Document>,
-    skipped: Vec<Skipped>,
     index: &Path,
     encoder: &Encoder,
-    progress: &dyn Fn(Event),
+    progress: Progress,
 ) -> Result<Outcome, IngestError> {
-    progress(Event::Found {
-        documents: documents.len(),
-    });
-    let mut store = StoreWriter::open(index, encoder.fingerprint())?;
-    let paths: HashSet<&str> = documents
-        .iter()
-        .map(|document| document.path.as_str())
-        .collect();
-    for record in store.documents()? {
-        if !paths.contains(record.path.as_str()) {
-            store.remove_document(&record.path)?;
-        }
-    }
-    let mut outcome = Outcome {
-        indexed: documents.len(),
-        ..Outcome::default()
-    };
-    encode_documents(&documents, &mut store, encoder, progress, &mut outcome)?;
-    progress(Event::Organising);
-    let seconds = &mut outcome.seconds;
-    timed(&mut seconds.link, || {
-        organise::link_documents(&documents, &store)
-    })?;
-    store.put_statuses(&records::statuses(&documents, &skipped))?;
-    // Until the new tree is built, readers keep the old one.
-    let tree = Snapshot::open(index).map(|before| before.body.tree);
-    timed(&mut seconds.store, || {
-        store.publish(corpus, tree.unwrap_or_default())
-    })?;
-    let snapshot = Snapshot::open(index)?;
-    let tree = timed(&mut seconds.tree, || {
-        organise::build_tree(&documents, &snapshot)
-    });
-    timed(&mut seconds.store, || store.publish(corpus, tree))?;
-    Ok(outcome)
+    let mut store = StoreWriter::open(index, encoder.fingerprint(), "shas index")?;
+    let source = reading::Source::given(documents, &store)?;
+    let options = IndexOptions::default();
+    run(source, corpus, &mut store, encoder, &options, progress)
 }
 
-/// Stores what is new or changed.
-fn encode_documents(
-    documents: &[Document],
+fn run(
+    source: reading::Source,
+    corpus: &Path,
     store: &mut StoreWriter,
     encoder: &Encoder,
-    progress: &dyn Fn(Event),
-    outcome: &mut Outcome,
-) -> Result<(), IngestError> {
-    let mut batch: Vec<Pending> = Vec::new();
-    let mut segment: Vec<Encoded> = Vec::new();
-    let (mut bytes, mut n_passages) = (0, 0);
-    for (done, document) in documents.iter().enumerate() {
-        match pending(document, store)? {
-            Some(pending) => {
-                bytes += document.text.len();
-                batch.push(pending);
-            }
-            None => outcome.unchanged += 1,
-        }
-        let last = done + 1 == documents.len();
-        let mut tokens = 0;
-        if bytes >= BATCH_BYTES || last {
-            let encoded = encode(std::mem::take(&mut batch), encoder, &mut outcome.seconds)?;
-            let layouts = || encoded.iter().map(|encoded| &encoded.layout.passages);
-            tokens = layouts()
-                .flatten()
-                .map(|passage| passage.tokens.len())
-                .sum();
-            n_passages += layouts().map(Vec::len).sum::<usize>();
-            segment.extend(encoded);
-            bytes = 0;
-        }
-        if n_passages >= SEGMENT_PASSAGES || last {
-            let segment = std::mem::take(&mut segment);
-            timed(&mut outcome.seconds.store, || write_segment(segment, store))?;
-            n_passages = 0;
-        }
-        outcome.tokens += tokens;
-        progress(Event::Done {
-            documents: done + 1,
-            tokens,
-        });
+    options: &IndexOptions,
+    progress: Progress,
+) -> Result<Outcome, IngestError> {
+    let mut outcome = Outcome::default();
+    let changes = reading::read(source, store, encoder.tokenizer(), progress, &mut outcome)?;
+    let is_new = !changes.is_empty() || !store.is_published()?;
+    if is_new {
+        timed(&mut outcome.seconds.link, || linking::link(corpus, store))?;
     }
-    Ok(())
-}
-
-/// A document that is new or has changed.
-struct Pending<'a> {
-    document: &'a Document,
-    id: u32,
-    hash: [u8; 32],
-}
-
-/// What is to be stored of it.
-struct Encoded<'a> {
-    pending: Pending<'a>,
-    layout: Layout,
-    encodings: Vec<PassageEncoding>,
-}
-
-/// None when the document is as it was stored.
-fn pending<'a>(
-    document: &'a Document,
-    store: &StoreWriter,
-) -> Result<Option<Pending<'a>>, StoreError> {
-    let hash = *blake3::hash(document.text.as_bytes()).as_bytes();
-    let id = match store.document(&document.path)? {
-        Some(record) if record.hash == hash && record.title == document.title => return Ok(None),
-        Some(record) => record.id,
-        None => store.next_document_id()?,
-    };
-    Ok(Some(Pending { document, id, hash }))
-}
-
-/// Cuts documents into passages and encodes those.
-fn encode<'a>(
-    batch: Vec<Pending<'a>>,
-    encoder: &Encoder,
-    seconds: &mut StageSeconds,
-) -> Result<Vec<Encoded<'a>>, IngestError> {
-    let options = LayoutOptions {
-        max_tokens: MAX_PASSAGE_TOKENS,
-        max_prefix: MAX_PREFIX_TOKENS,
-    };
-    let cut = |pending: &Pending| layout(pending.document, encoder.tokenizer(), &options);
-    let layouts = timed(&mut seconds.tokenise, || {
-        batch.par_iter().map(cut).collect::<Result<Vec<_>, _>>()
-    })?;
-    let bodies = |layout: &Layout| -> Vec<Vec<u32>> {
-        let ids = layout.passages.iter().map(|passage| &passage.tokens);
-        ids.map(|tokens| tokens.iter().map(|token| token.id).collect())
-            .collect()
-    };
-    let bodies: Vec<Vec<Vec<u32>>> = layouts.iter().map(bodies).collect();
-    let inputs: Vec<Vec<PassageInput>> = layouts
-        .iter()
-        .zip(&bodies)
-        .map(|(layout, bodies)| {
-            let passages = layout.passages.iter().zip(bodies);
-            passages
-                .map(|(passage, body)| input(passage, body))
-                .collect()
-        })
-        .collect();
-    let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
-    let encodings = timed(&mut seconds.encode, || encoder.encode_documents(&inputs))?;
-    let documents = batch.into_iter().zip(layouts).zip(encodings);
-    Ok(documents
-        .map(|((pending, layout), encodings)| Encoded {
-            pending,
-            layout,
-            encodings,
-        })
-        .collect())
-}
-
-fn input<'a>(passage: &'a Passage, body: &'a [u32]) -> PassageInput<'a> {
-    PassageInput {
-        prefix: &passage.prefix,
-        body,
+    let waiting = encoding::waiting(store, options)?;
+    if waiting.len() > FEW_DOCUMENTS {
+        timed(&mut outcome.seconds.store, || store.publish(corpus))?;
     }
-}
-
-fn write_segment(encoded: Vec<Encoded>, store: &mut StoreWriter) -> Result<(), IngestError> {
-    if encoded.is_empty() {
-        return Ok(());
+    encoding::encode(&waiting, corpus, store, encoder, progress, &mut outcome)?;
+    if is_new || !waiting.is_empty() || options.rebuild_tree {
+        progress(Event::Organising);
+        timed(&mut outcome.seconds.tree, || {
+            growing::grow(corpus, store, options.rebuild_tree)
+        })?;
+        timed(&mut outcome.seconds.store, || store.publish(corpus))?;
     }
-    let mut builder = SegmentBuilder::default();
-    let mut documents: Vec<DocumentRecord> = Vec::new();
-    for encoded in &encoded {
-        let spans = encoded.layout.passages.iter().map(|own| own.span.clone());
-        let row = builder.push(spans.zip(&encoded.encodings));
-        documents.push(records::record(encoded, row));
-        store.text.remove(encoded.pending.id);
-        records::add_text(encoded, store)?;
-    }
-    let segment = store.write_segment(&builder)?;
-    // Text first: a document that sled names is always found in the text index as well.
-    store.text.commit()?;
-    for record in &mut documents {
-        record.segment = segment;
-        store.put_document(record)?;
-    }
-    store.flush()?;
-    Ok(())
+    outcome.writes = store.n_writes();
+    Ok(outcome)
 }

@@ -1,6 +1,6 @@
 //! Where a ranked passage stands, in words and in its file.
 
-use super::{file_of, line_of};
+use super::SourceText;
 use crate::{
     query::RankedPassage,
     store::{DocumentRecord, Snapshot},
@@ -20,6 +20,8 @@ pub struct Hit {
     pub path: String,
     /// First byte of the passage.
     pub start: usize,
+    /// Page, chapter or article, where the text is not the file's own.
+    pub place: Option<String>,
     /// Its line, counted from 1; 1 where the file has changed too much.
     pub line: usize,
     /// How the passage begins behind its headings, on one line.
@@ -30,8 +32,9 @@ pub struct Hit {
 pub fn hit(snapshot: &Snapshot, ranked: &RankedPassage) -> Hit {
     let record = &snapshot.body.documents[ranked.document];
     let span = snapshot.row_of(ranked.passage).1.span();
-    let text = std::fs::read_to_string(file_of(snapshot, &record.path)).unwrap_or_default();
-    let body = text.get(span.clone()).unwrap_or("");
+    // A file that cannot be read has no snippet.
+    let source = SourceText::read(snapshot, ranked.document).unwrap_or_default();
+    let body = source.text.get(span.clone()).unwrap_or("");
     // The headings are in the name already.
     let is_heading = |line: &&str| line.trim_start_matches('#').len() < line.len();
     let prose = body.lines().filter(|line| !is_heading(line));
@@ -41,9 +44,10 @@ pub fn hit(snapshot: &Snapshot, ranked: &RankedPassage) -> Hit {
         document: ranked.document,
         path: record.path.clone(),
         start: span.start,
+        place: source.place(span.start).map(str::to_owned),
         line: match body {
             "" => 1,
-            _ => line_of(&text, span.start),
+            _ => source.line(span.start),
         },
         snippet: words.join(" ").chars().take(SNIPPET_CHARACTERS).collect(),
     }

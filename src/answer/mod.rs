@@ -6,11 +6,9 @@
 mod attention;
 mod hit;
 mod sentence;
+mod source;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -23,13 +21,14 @@ use crate::{
 
 pub use attention::{AttendedLevel, AttendedNode, attention};
 pub use hit::{Hit, hit};
-pub use sentence::{Evidence, line_of};
+pub use sentence::Evidence;
+pub use source::{SourceText, file_of, line_of};
 
 /// Passages that evidence is taken from, and how many of them may be of one document.
 const CITED_PASSAGES: usize = 8;
 const FROM_ONE_DOCUMENT: usize = 2;
 /// Citations of an answer.
-const CITATIONS: usize = 3;
+pub const CITATIONS: usize = 3;
 
 /// An answer and its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,8 +54,14 @@ pub struct AnswerText {
 /// A verbatim piece of a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Citation {
+    /// Name of the collection, where several may be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// Relative to the corpus root.
     pub path: String,
+    /// Page, chapter or article, where the text is not the file's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Counted from 1.
     pub line_start: usize,
     pub line_end: usize,
@@ -68,7 +73,8 @@ pub struct Citation {
 
 /// Answers from a ranking, at `level` where one is given, else at the level that the attention favours.
 ///
-/// Quotes are read from the files under the snapshot's corpus; one whose file has changed is left out.
+/// Quotes are read from the files under the snapshot's corpus, or from the texts that were extracted of them; one
+/// whose file has changed is left out.
 pub fn answer(
     snapshot: &Snapshot,
     encoder: &Encoder,
@@ -98,16 +104,6 @@ pub fn answer(
         citations: evidence.iter().map(Evidence::citation).collect(),
         timings_ms: BTreeMap::new(),
     })
-}
-
-/// The text file of a document.
-pub fn file_of(snapshot: &Snapshot, path: &str) -> PathBuf {
-    let corpus = &snapshot.body.corpus;
-    if corpus.is_file() {
-        corpus.clone()
-    } else {
-        corpus.join(path)
-    }
 }
 
 /// The best passages inside the node, or what else was asked for, that the answer is about.

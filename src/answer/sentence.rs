@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Citation, file_of};
+use super::{Citation, SourceText};
 use crate::{
     model::{Encoder, QueryEncoding, granule::GRANULE_TOKENS},
     query::{QueryError, RankedPassage},
@@ -21,6 +21,7 @@ const MIN_BYTES: usize = 24;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     pub path: String,
+    pub place: Option<String>,
     pub span: Range<usize>,
     pub lines: Range<usize>,
     pub quote: String,
@@ -31,7 +32,9 @@ impl Evidence {
     /// As a citation.
     pub fn citation(&self) -> Citation {
         Citation {
+            collection: None,
             path: self.path.clone(),
+            place: self.place.clone(),
             line_start: self.lines.start,
             line_end: self.lines.end,
             byte_start: self.span.start,
@@ -50,10 +53,11 @@ pub fn evidence(
     ranked: &RankedPassage,
 ) -> Result<Vec<Evidence>, QueryError> {
     let record = &snapshot.body.documents[ranked.document];
-    let text = std::fs::read_to_string(file_of(snapshot, &record.path)).unwrap_or_default();
-    if *blake3::hash(text.as_bytes()).as_bytes() != record.hash {
-        return Ok(Vec::new());
-    }
+    let source = match SourceText::read(snapshot, ranked.document) {
+        Ok(source) if source.is_current => source,
+        _ => return Ok(Vec::new()),
+    };
+    let text = &source.text;
     let (segment, row) = snapshot.row_of(ranked.passage);
     let span = row.span();
     let body = &text[span.clone()];
@@ -82,7 +86,8 @@ pub fn evidence(
             let span = span.start + sentence.start..span.start + sentence.end;
             Evidence {
                 path: record.path.clone(),
-                lines: line_of(&text, span.start)..line_of(&text, span.end),
+                place: source.place(span.start).map(str::to_owned),
+                lines: source.line(span.start)..source.line(span.end),
                 quote: text[span.clone()].to_owned(),
                 span,
                 score: ranked.score + SENTENCE_WEIGHT * attention,
@@ -92,13 +97,4 @@ pub fn evidence(
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     found.truncate(FROM_ONE_PASSAGE);
     Ok(found)
-}
-
-/// The line that holds a byte, counted from 1.
-pub fn line_of(text: &str, byte: usize) -> usize {
-    text.as_bytes()[..byte]
-        .iter()
-        .filter(|&&byte| byte == b'\n')
-        .count()
-        + 1
 }

@@ -1,31 +1,26 @@
 //! One function a command.
 
 use std::{
-    collections::BTreeMap,
     io::IsTerminal,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, output, paths};
+use super::{Common, indexing, output, output::say, paths};
 use crate::{
-    answer,
-    corpus::{self, Skipped},
-    ingest::{self, Event},
+    corpus,
+    ingest::IndexOptions,
     model::{Encoder, convert},
-    query::{self, FusionWeights, Ranking},
-    store::{FileState, Snapshot},
+    store::Snapshot,
     tree::Level,
     tui,
 };
 
 pub fn open(common: &Common, path: &Path) -> Result<()> {
     let folder = paths::index_of(common, path)?;
-    index_into(common, path, &folder)?;
+    indexing::index_into(common, path, &folder, &IndexOptions::default())?;
     let snapshot = Snapshot::open(&folder)?;
     if common.json {
         tree_json(&snapshot)
@@ -36,110 +31,21 @@ pub fn open(common: &Common, path: &Path) -> Result<()> {
     }
 }
 
-pub fn index(common: &Common, path: &Path, rebuild: bool) -> Result<()> {
-    let folder = paths::index_of(common, path)?;
+pub fn tree(common: &Common, rebuild: bool) -> Result<()> {
+    let folder = paths::index_to_read(common)?;
     if rebuild {
-        crate::store::remove(&folder)?;
+        let corpus = Snapshot::open(&folder)?.body.corpus;
+        let options = IndexOptions {
+            rebuild_tree: true,
+            ..IndexOptions::default()
+        };
+        indexing::index_into(common, &corpus, &folder, &options)?;
     }
-    let outcome = index_into(common, path, &folder)?;
-    if common.json {
-        return output::json(&json!({
-            "index": folder,
-            "indexed": outcome.indexed,
-            "unchanged": outcome.unchanged,
-            "skipped": outcome.skipped.len(),
-            "tokens": outcome.tokens,
-            "seconds": outcome.seconds,
-        }));
-    }
-    println!(
-        "{} documents indexed ({} unchanged), {} files left out; index: {}",
-        outcome.indexed,
-        outcome.unchanged,
-        outcome.skipped.len(),
-        folder.display()
-    );
-    let seconds = outcome.seconds;
-    println!(
-        "{} tokens; seconds: read {:.1}, tokenise {:.1}, encode {:.1}, store {:.1}, link {:.1}, tree {:.1}",
-        outcome.tokens,
-        seconds.read,
-        seconds.tokenise,
-        seconds.encode,
-        seconds.store,
-        seconds.link,
-        seconds.tree
-    );
-    Ok(())
-}
-
-pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Result<()> {
-    let started = Instant::now();
-    let (snapshot, encoder) = reader(common)?;
-    let loaded = started.elapsed();
-    let ranking = rank(&snapshot, &encoder, question)?;
-    let ranked = started.elapsed();
-    let mut answer = answer::answer(&snapshot, &encoder, question, &ranking, level)?;
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    answer.timings_ms = BTreeMap::from([
-        ("load", milliseconds(loaded)),
-        ("rank", milliseconds(ranked - loaded)),
-        ("answer", milliseconds(started.elapsed() - ranked)),
-    ]);
-    if common.json {
-        return output::json(&answer);
-    }
-    output::print_answer(&answer);
-    Ok(())
-}
-
-pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
-    let (snapshot, encoder) = reader(common)?;
-    let ranking = rank(&snapshot, &encoder, question)?;
-    let hits: Vec<output::Hit> = ranking
-        .documents()
-        .take(limit)
-        .map(|ranked| hit(&snapshot, ranked))
-        .collect();
-    if common.json {
-        let attention = answer::attention(&snapshot, &ranking.attention);
-        return output::json(&json!({ "hits": hits, "attention": attention }));
-    }
-    output::print_hits(&hits);
-    Ok(())
-}
-
-pub fn tree(common: &Common) -> Result<()> {
-    let snapshot = Snapshot::open(&paths::index_to_read(common)?)?;
+    let snapshot = Snapshot::open(&folder)?;
     if common.json {
         return tree_json(&snapshot);
     }
     output::print_tree(&snapshot);
-    Ok(())
-}
-
-pub fn status(common: &Common) -> Result<()> {
-    let snapshot = Snapshot::open(&paths::index_to_read(common)?)?;
-    let counts = output::counts(&snapshot);
-    if common.json {
-        return output::json(&json!({ "counts": counts, "files": snapshot.body.statuses }));
-    }
-    println!(
-        "{} indexed, {} skipped, {} failed",
-        counts.indexed, counts.skipped, counts.failed
-    );
-    for status in snapshot
-        .body
-        .statuses
-        .iter()
-        .filter(|status| status.state != FileState::Indexed)
-    {
-        println!(
-            "{}: {}",
-            status.path,
-            status.reason.as_deref().unwrap_or("")
-        );
-    }
     Ok(())
 }
 
@@ -165,7 +71,7 @@ pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()
         convert::fit_granules(&texts, output)?;
     }
     convert::seal(output)?;
-    println!("wrote {}", output.display());
+    say!("wrote {}", output.display());
     Ok(())
 }
 
@@ -175,58 +81,6 @@ pub fn encoder(common: &Common) -> Result<Encoder> {
         &paths::model(common)?,
         common.precision(),
     )?)
-}
-
-/// A progress bar on stderr that listens to indexing.
-pub fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:30} {pos}/{len} documents, {msg}, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    bar
-}
-
-/// What `bar` shows of an event; `tokens` is the sum so far.
-pub fn show(bar: &ProgressBar, tokens: &std::cell::Cell<usize>, event: Event) {
-    match event {
-        Event::Found { documents } => bar.set_length(documents as u64),
-        Event::Done {
-            documents,
-            tokens: more,
-        } => {
-            tokens.set(tokens.get() + more);
-            let rate = tokens.get() as f64 / bar.elapsed().as_secs_f64().max(1e-3);
-            bar.set_message(format!("{rate:.0} tokens/s"));
-            bar.set_position(documents as u64);
-        }
-        Event::Organising => bar.set_message("links and tree"),
-    }
-}
-
-fn index_into(common: &Common, path: &Path, folder: &Path) -> Result<ingest::Outcome> {
-    // A missing path is told before the model is loaded.
-    corpus::scan(path)?;
-    let full = path
-        .canonicalize()
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    let bar = progress_bar();
-    let tokens = std::cell::Cell::new(0);
-    let outcome = ingest::index(&full, folder, &encoder(common)?, &|event| {
-        show(&bar, &tokens, event)
-    })?;
-    bar.finish_and_clear();
-    for Skipped { path, reason, .. } in &outcome.skipped {
-        eprintln!("{path}: {reason}");
-    }
-    if outcome.indexed == 0 {
-        bail!(
-            "nothing in {} could be indexed; it needs .md or .txt files",
-            path.display()
-        );
-    }
-    Ok(outcome)
 }
 
 fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
@@ -242,42 +96,6 @@ fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
             .unwrap_or_else(|| "vi".to_owned()),
         colour: set("NO_COLOR").is_none(),
     })
-}
-
-fn reader(common: &Common) -> Result<(Snapshot, Encoder)> {
-    Ok((
-        Snapshot::open(&paths::index_to_read(common)?)?,
-        encoder(common)?,
-    ))
-}
-
-fn rank(snapshot: &Snapshot, encoder: &Encoder, question: &str) -> Result<Ranking> {
-    Ok(query::rank(
-        snapshot,
-        encoder,
-        question,
-        &FusionWeights::default(),
-    )?)
-}
-
-fn hit(snapshot: &Snapshot, ranked: &query::RankedPassage) -> output::Hit {
-    let place = answer::hit(snapshot, ranked);
-    output::Hit {
-        id: ranked.passage as u64,
-        level: "passage",
-        name: place.name,
-        path: place.path,
-        line: place.line,
-        score: ranked.score,
-        parts: output::HitParts {
-            bm25: ranked.parts.bm25,
-            passage: ranked.parts.passage,
-            granule: ranked.parts.granule,
-            tree: ranked.parts.tree,
-            links: ranked.parts.links,
-        },
-        snippet: place.snippet,
-    }
 }
 
 fn tree_json(snapshot: &Snapshot) -> Result<()> {
@@ -314,16 +132,16 @@ fn tree_json(snapshot: &Snapshot) -> Result<()> {
 
 fn top_of_tree(snapshot: &Snapshot) -> Result<()> {
     let counts = output::counts(snapshot);
-    println!(
+    say!(
         "{} documents, {} passages",
         counts.indexed,
         snapshot.n_passages()
     );
     let tree = &snapshot.body.tree;
     for node in tree.nodes.iter().filter(|node| node.level == Level::Domain) {
-        println!("{} ({})", node.name, node.n_documents);
+        say!("{} ({})", node.name, node.n_documents);
         for child in node.children.iter().filter_map(|&child| tree.node(child)) {
-            println!("  {} ({})", child.name, child.n_documents);
+            say!("  {} ({})", child.name, child.n_documents);
         }
     }
     Ok(())

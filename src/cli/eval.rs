@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Common, commands, output, paths};
+use super::{Common, commands, indexing::Bar, output, output::say, paths};
 use crate::{
     eval::{EvalOptions, Report, evaluate},
     model::Encoder,
@@ -41,31 +41,32 @@ fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions)
         Some(index) => index.clone(),
         None => paths::data_folder()?.join("eval"),
     };
-    let bar = commands::progress_bar();
-    let tokens = std::cell::Cell::new(0);
+    let bar = Bar::default();
     let report = evaluate(
         &full,
         &index.join(&name[..16]),
         encoder,
         options,
-        &|event| {
-            commands::show(&bar, &tokens, event);
-        },
+        &|event| bar.show(event),
     )?;
-    bar.finish_and_clear();
+    bar.finish();
     Ok(report)
 }
 
 fn print(report: &Report) {
-    println!(
+    say!(
         "{}: {} records, {} questions",
-        report.set, report.n_docs, report.n_queries
+        report.set,
+        report.n_docs,
+        report.n_queries
     );
-    println!("  {:<6} {:>8} {:>8} {:>9}", "", "nDCG@10", "R@5", "R@10");
+    say!("  {:<6} {:>8} {:>8} {:>9}", "", "nDCG@10", "R@5", "R@10");
     for (system, figures) in &report.systems {
-        println!(
+        say!(
             "  {system:<6} {:>8.3} {:>8.3} {:>9.3}",
-            figures.ndcg10, figures.recall5, figures.recall10
+            figures.ndcg10,
+            figures.recall5,
+            figures.recall10
         );
     }
 }

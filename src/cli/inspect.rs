@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Common, heat_map, inspect_text, output, paths};
+use super::{Common, heat_map, inspect_text, output, output::say, paths};
 use crate::{
     answer::line_of,
     corpus::{self, Document},
@@ -129,7 +129,7 @@ pub fn run(common: &Common, file: &Path, options: &InspectOptions) -> Result<()>
     };
     inspect_text::print(&inspection, &far, listed);
     if let Some(svg) = options.svg {
-        println!("\nheat map: {}", svg.display());
+        say!("\nheat map: {}", svg.display());
     }
     Ok(())
 }

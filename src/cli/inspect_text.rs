@@ -1,6 +1,9 @@
 //! What `shas inspect` prints: the pyramid, the blocks side by side, and what passages look at.
 
-use super::inspect::{Far, Inspection, Place, level_name};
+use super::{
+    inspect::{Far, Inspection, Place, level_name},
+    output::say,
+};
 use crate::{
     model::global::{
         BlockView,
@@ -21,19 +24,19 @@ pub fn print(inspection: &Inspection, far: &[Vec<Far>], listed: usize) {
     heading(inspection);
     pyramid(inspection);
     if inspection.passages.len() < 2 {
-        println!(
+        say!(
             "\nThe document is one passage, and a passage never sees itself in a global block: the blocks leave it unchanged."
         );
         return;
     }
-    println!();
+    say!("");
     blocks(&inspection.blocks);
-    println!();
+    say!("");
     passages(inspection, far, listed);
 }
 
 fn heading(inspection: &Inspection) {
-    println!(
+    say!(
         "{}: {}, {} {}, {} tokens (prefixes included)",
         inspection.document.path,
         inspection.document.title,
@@ -45,13 +48,13 @@ fn heading(inspection: &Inspection) {
         thousands(inspection.n_tokens())
     );
     if inspection.n_documents > 1 {
-        println!(
+        say!(
             "The file holds {} documents; this is the first.",
             inspection.n_documents
         );
     }
     if !inspection.trained {
-        println!(
+        say!(
             "Untrained start of the shape {}: nothing is learned yet, attention is by likeness of content.",
             inspection.shape
         );
@@ -62,10 +65,10 @@ fn pyramid(inspection: &Inspection) {
     let Some(block) = inspection.blocks.first() else {
         return;
     };
-    println!("\n{:<20}{:>10}{:>16}", "pyramid", "nodes", "tokens a node");
+    say!("\n{:<20}{:>10}{:>16}", "pyramid", "nodes", "tokens a node");
     for at in (0..block.levels.len()).rev() {
         let level = &block.levels[at];
-        println!(
+        say!(
             "  {:<18}{:>10}{:>16}{}",
             level_name(&block.levels, at),
             thousands(level.n_nodes),
@@ -105,7 +108,7 @@ fn blocks(blocks: &[BlockView]) {
     let Some(first) = blocks.first() else { return };
     let is_on = |name: &str| first.branches.iter().any(|branch| branch.name == name);
     if is_on("compressed") {
-        println!("attention of the cover, by level");
+        say!("attention of the cover, by level");
         for at in (1..first.levels.len()).rev() {
             let share = |block: &BlockView| block.cover.get(at).copied();
             if blocks.iter().filter_map(share).any(|share| share > 0.0) {
@@ -120,7 +123,7 @@ fn blocks(blocks: &[BlockView]) {
 }
 
 fn selection(blocks: &[BlockView]) {
-    println!("selection");
+    say!("selection");
     row(blocks, "  leaves that any granule selected", |block| {
         let selection = &block.selection;
         Some(format!(
@@ -151,12 +154,12 @@ fn row(blocks: &[BlockView], label: &str, figure: impl Fn(&BlockView) -> Option<
         let figure = figure(block).unwrap_or_else(|| "–".to_owned());
         format!("{figure:>FIGURE$}")
     });
-    println!("{label:<LABEL$}{}", figures.collect::<String>());
+    say!("{label:<LABEL$}{}", figures.collect::<String>());
 }
 
 /// A row for each branch that any block has.
 fn each(blocks: &[BlockView], title: &str, figure: fn(&BranchView) -> String) {
-    println!("{title}");
+    say!("{title}");
     let Some(first) = blocks.first() else { return };
     for name in first.branches.iter().map(|branch| branch.name) {
         row(blocks, &format!("  {name}"), |block| {
@@ -187,16 +190,16 @@ fn passages(inspection: &Inspection, far: &[Vec<Far>], listed: usize) {
             far.len()
         ),
     };
-    println!("{title:<TEXT$} layer{}  gate", layers.concat());
+    say!("{title:<TEXT$} layer{}  gate", layers.concat());
     for at in order {
-        println!("{}", text(&inspection.passages[at], 0));
+        say!("{}", text(&inspection.passages[at], 0));
         for far in &far[at] {
             let weights: String = far
                 .weights
                 .iter()
                 .map(|&weight| format!("{:>6}", percent(weight)))
                 .collect();
-            println!("{}      {weights}  {:.2}", text(&far.leaf, 4), far.gate);
+            say!("{}      {weights}  {:.2}", text(&far.leaf, 4), far.gate);
         }
     }
 }

@@ -1,20 +1,25 @@
 //! The commands: what they take, which function serves them, and how results are printed.
 
+mod asking;
+mod collections;
 mod colours;
 mod commands;
 mod eval;
 mod heat_map;
+mod indexing;
 mod inspect;
 mod inspect_text;
 mod output;
 mod paths;
 mod read_pdf;
+mod status;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{corpus, model::Precision, query::Level};
+use crate::{corpus, ingest::IndexOptions, model::Precision, query::Level, store::FileState};
 
 /// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
 #[derive(Parser)]
@@ -32,6 +37,15 @@ struct Common {
     /// The index folder [default: under the user's data directory, by corpus]
     #[arg(long, global = true, env = "SHAS_INDEX", value_name = "DIR")]
     index: Option<PathBuf>,
+    /// Ask this collection; given several times, all of them at once
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "NAME",
+        conflicts_with = "index"
+    )]
+    collection: Vec<String>,
     /// The folder with the model's weights [default: the shipped one]
     #[arg(long, global = true, env = "SHAS_MODEL", value_name = "DIR")]
     model: Option<PathBuf>,
@@ -66,6 +80,23 @@ enum Command {
         /// Forget what the index holds and encode everything again
         #[arg(long)]
         rebuild: bool,
+        /// Encode the lead of each document only, what stands before its second heading; the rest is found by its text
+        #[arg(long)]
+        leads: bool,
+        /// Say what it would take, in files, word pieces, time and disk, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Index a folder and keep the index up to date while its files change
+    ///
+    /// Waits until an editor has finished with a file. Questions can be asked in another terminal meanwhile.
+    #[command(after_help = "Example: shas watch ~/notes")]
+    Watch {
+        /// The folder or file to watch
+        path: PathBuf,
+        /// Encode the lead of each document only
+        #[arg(long)]
+        leads: bool,
     },
     /// Answer a question with citations
     #[command(after_help = "Example: shas ask \"When did Krakatoa erupt?\"")]
@@ -91,10 +122,29 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Print the knowledge tree
     #[command(after_help = "Example: shas tree --json")]
-    Tree,
-    /// Say what became of each file
-    #[command(after_help = "Example: shas status --json")]
-    Status,
+    Tree {
+        /// Build it anew from all documents first, with new ids
+        #[arg(long)]
+        rebuild: bool,
+    },
+    /// Say what became of each file, and how much is encoded
+    #[command(after_help = "Example: shas status --state failed --json")]
+    Status {
+        /// Only files of this state
+        #[arg(long)]
+        state: Option<FileState>,
+    },
+    /// Check the index: checksums, texts, links and tree
+    #[command(after_help = "Example: shas doctor --json")]
+    Doctor,
+    /// Name corpora, so that they can be asked by name, several at once
+    #[command(
+        after_help = "Example: shas collection add notes ~/notes; shas ask -c notes -c papers \"What is NSA?\""
+    )]
+    Collection {
+        #[command(subcommand)]
+        action: CollectionAction,
+    },
     /// Measure ranking on sets in the BEIR layout
     #[command(after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json")]
     Eval {
@@ -130,6 +180,21 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum CollectionAction {
+    /// Name a folder or file and index it
+    Add { name: String, path: PathBuf },
+    /// Print the names, corpora and sizes
+    List,
+    /// Forget a name; files are never touched
+    Remove {
+        name: String,
+        /// Remove the index as well
+        #[arg(long)]
+        with_index: bool,
+    },
+}
+
 /// Runs the command line; errors end in one line on stderr and exit code 1.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -149,9 +214,30 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     let common = &cli.common;
     match &cli.command {
         Command::Open { path } => commands::open(common, path),
-        Command::Index { path, rebuild } => commands::index(common, path, *rebuild),
-        Command::Ask { question, level } => commands::ask(common, question, *level),
-        Command::Search { question, limit } => commands::search(common, question, *limit),
+        Command::Index {
+            path,
+            rebuild,
+            leads,
+            dry_run,
+        } => {
+            if *dry_run {
+                return indexing::forecast(common, path);
+            }
+            let options = IndexOptions {
+                leads: *leads,
+                ..IndexOptions::default()
+            };
+            indexing::index(common, path, *rebuild, &options)
+        }
+        Command::Watch { path, leads } => {
+            let options = IndexOptions {
+                leads: *leads,
+                ..IndexOptions::default()
+            };
+            watch::run(common, path, &options)
+        }
+        Command::Ask { question, level } => asking::ask(common, question, *level),
+        Command::Search { question, limit } => asking::search(common, question, *limit),
         Command::Inspect(args) => {
             let options = inspect::InspectOptions {
                 preset: args.preset.as_deref(),
@@ -160,8 +246,14 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             inspect::run(common, &args.file, &options)
         }
-        Command::Tree => commands::tree(common),
-        Command::Status => commands::status(common),
+        Command::Collection { action } => match action {
+            CollectionAction::Add { name, path } => collections::add(common, name, path),
+            CollectionAction::List => collections::list(common),
+            CollectionAction::Remove { name, with_index } => collections::remove(name, *with_index),
+        },
+        Command::Tree { rebuild } => commands::tree(common, *rebuild),
+        Command::Status { state } => status::status(common, *state),
+        Command::Doctor => status::doctor(common),
         Command::Eval {
             folders,
             merge_turns,

@@ -1,5 +1,11 @@
 //! How results look on a terminal and as JSON.
 
+use std::{
+    fmt,
+    io::{self, ErrorKind, Write},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use serde::Serialize;
 
 use crate::{
@@ -8,13 +14,33 @@ use crate::{
     tree::{Level, Node},
 };
 
+/// Prints a line to stdout; where nobody reads on, as behind `| head`, the command ends.
+macro_rules! say {
+    ($($part:tt)*) => {
+        $crate::cli::output::print_line(format_args!($($part)*))
+    };
+}
+pub(super) use say;
+
+pub fn print_line(line: fmt::Arguments) {
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() == ErrorKind::BrokenPipe
+    {
+        std::process::exit(0);
+    }
+}
+
 /// One hit of `search`.
 #[derive(Serialize)]
 pub struct Hit {
     pub id: u64,
     pub level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     pub name: String,
     pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     pub line: usize,
     pub score: f32,
     pub parts: HitParts,
@@ -34,25 +60,41 @@ pub struct HitParts {
 
 /// Prints any value as JSON.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// `path:line`, or `path, page 3` where the text has places of its own; behind its collection.
+fn place(collection: Option<&str>, path: &str, place: Option<&str>, line: usize) -> String {
+    let path = match collection {
+        Some(collection) => format!("{collection}: {path}"),
+        None => path.to_owned(),
+    };
+    match place {
+        Some(place) => format!("{path}, {place}"),
+        None => format!("{path}:{line}"),
+    }
 }
 
 pub fn print_hits(hits: &[Hit]) {
     for hit in hits {
-        println!(
-            "{:6.2}  {}  ({}:{})",
-            hit.score, hit.name, hit.path, hit.line
-        );
-        println!("        {}", hit.snippet);
+        let collection = hit.collection.as_deref();
+        let place = place(collection, &hit.path, hit.place.as_deref(), hit.line);
+        say!("{:6.2}  {}  ({place})", hit.score, hit.name);
+        say!("        {}", hit.snippet);
     }
 }
 
 pub fn print_answer(answer: &Answer) {
-    println!("{}\n", answer.answer.text);
+    say!("{}\n", answer.answer.text);
     for citation in &answer.citations {
-        println!("  {}:{}", citation.path, citation.line_start);
-        println!(
+        let collection = citation.collection.as_deref();
+        let at = citation.place.as_deref();
+        say!(
+            "  {}",
+            place(collection, &citation.path, at, citation.line_start)
+        );
+        say!(
             "    “{}”",
             citation
                 .quote
@@ -66,7 +108,7 @@ pub fn print_answer(answer: &Answer) {
         .iter()
         .map(|(level, weight)| format!("{level} {:.0}%", weight * 100.0))
         .collect();
-    println!(
+    say!(
         "\nanswered at the level of the {}; attention: {}",
         answer.answer.level,
         levels.join(", ")
@@ -83,7 +125,7 @@ pub fn print_tree(snapshot: &Snapshot) {
 
 fn print_node(snapshot: &Snapshot, node: &Node, depth: usize) {
     let indent = "  ".repeat(depth);
-    println!("{indent}{} ({})", node.name, node.n_documents);
+    say!("{indent}{} ({})", node.name, node.n_documents);
     for child in node
         .children
         .iter()
@@ -98,16 +140,19 @@ fn print_node(snapshot: &Snapshot, node: &Node, depth: usize) {
         .map(|document| snapshot.body.documents[document].title.as_str())
         .collect();
     if !titles.is_empty() {
-        println!("{indent}  · {}", titles.join(" · "));
+        say!("{indent}  · {}", titles.join(" · "));
     }
 }
 
-/// Counts of statuses, by state.
+/// Counts of files by state, and of what is encoded.
 #[derive(Serialize)]
 pub struct Counts {
     pub indexed: usize,
     pub skipped: usize,
     pub failed: usize,
+    pub documents: usize,
+    pub passages: usize,
+    pub encoded_passages: usize,
 }
 
 pub fn counts(snapshot: &Snapshot) -> Counts {
@@ -123,5 +168,52 @@ pub fn counts(snapshot: &Snapshot) -> Counts {
         indexed: count(FileState::Indexed),
         skipped: count(FileState::Skipped),
         failed: count(FileState::Failed),
+        documents: snapshot.body.documents.len(),
+        passages: snapshot.n_passages(),
+        encoded_passages: snapshot
+            .body
+            .documents
+            .iter()
+            .map(|document| document.n_encoded as usize)
+            .sum(),
+    }
+}
+
+/// A time as `2026-11-27 08:30` in UTC.
+pub fn time(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute) = (rest / 3_600, rest % 3_600 / 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+/// The time now, as [`time`].
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    time(since.map_or(0, |since| since.as_secs()))
+}
+
+/// Year, month and day of a number of days since 1970, by Hinnant's `civil_from_days`.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_dates() {
+        let check = |seconds, expected| assert_eq!(time(seconds), expected);
+        check(0, "1970-01-01 00:00");
+        check(951_868_799, "2000-02-29 23:59");
+        check(1_795_766_400, "2026-11-27 08:00");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::Common;
+use super::{Common, collections};
 
 /// The index folder of a corpus: as given, else one by the corpus's path under the data directory.
 pub fn index_of(common: &Common, corpus: &Path) -> Result<PathBuf> {
@@ -19,10 +19,15 @@ pub fn index_of(common: &Common, corpus: &Path) -> Result<PathBuf> {
     Ok(data_folder()?.join(format!("{name}-{}", &hash[..12])))
 }
 
-/// The index to read: as given, else the one of the current folder, else the one that was published last.
+/// The index to read: as given, or of the collection, else the one of the current folder, else the one that was published last.
 pub fn index_to_read(common: &Common) -> Result<PathBuf> {
     if let Some(index) = &common.index {
         return Ok(index.clone());
+    }
+    match common.collection.as_slice() {
+        [] => {}
+        [one] => return collections::index_of(one),
+        _ => bail!("this command reads one collection; only `ask` and `search` take several"),
     }
     let own = index_of(common, Path::new("."))?;
     if own.join("snapshot").exists() {

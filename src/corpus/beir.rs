@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Block, BlockKind, CorpusError, Document, Record, plain::paragraphs};
+use super::{Block, BlockKind, CorpusError, Document, Origin, Record, plain::paragraphs};
 
 /// Words that a turn keeps, and from which on a merged passage is full.
 const TURN_WORDS: usize = 200;
@@ -119,6 +119,7 @@ fn document(path: String, lines: Vec<Line>) -> Document {
             .first()
             .map(|line| line.title.trim().to_owned())
             .unwrap_or_default(),
+        origin: Origin::Extracted(Vec::new()),
         ..Document::default()
     };
     for line in lines {

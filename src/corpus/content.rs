@@ -19,10 +19,7 @@ const LEFT_OUT: &[&str] = &[
     "avif",
     "bin",
     "bmp",
-    "c",
     "class",
-    "cpp",
-    "css",
     "csv",
     "db",
     "dll",
@@ -32,24 +29,17 @@ const LEFT_OUT: &[&str] = &[
     "exe",
     "flac",
     "gif",
-    "go",
     "gz",
-    "h",
     "heic",
     "ico",
     "iso",
     "jar",
-    "java",
     "jpeg",
     "jpg",
-    "js",
-    "json",
     "jsonl",
-    "jsx",
     "lock",
     "m4a",
     "map",
-    "mjs",
     "mkv",
     "mov",
     "mp3",
@@ -60,31 +50,21 @@ const LEFT_OUT: &[&str] = &[
     "opus",
     "otf",
     "parquet",
-    "php",
     "png",
     "ppt",
     "pptx",
     "psd",
-    "py",
     "pyc",
     "rar",
-    "rb",
-    "rs",
     "safetensors",
-    "scss",
-    "sh",
     "so",
-    "sql",
     "sqlite",
     "svg",
     "tar",
     "tgz",
     "tif",
     "tiff",
-    "toml",
-    "ts",
     "tsv",
-    "tsx",
     "ttf",
     "wasm",
     "wav",
@@ -96,8 +76,6 @@ const LEFT_OUT: &[&str] = &[
     "xls",
     "xlsx",
     "xz",
-    "yaml",
-    "yml",
     "zip",
     "zst",
 ];
@@ -111,8 +89,10 @@ pub(super) enum Content {
     Zip,
     /// Text of any kind.
     Text,
-    /// Text that is no prose: XML, a script.
-    Code,
+    /// A script that names the program to run it.
+    Script,
+    /// Data that reads as text, such as XML.
+    Data,
     /// A format that is not read; the clause says what to do.
     Foreign(&'static str),
     /// Nothing, or bytes without meaning.
@@ -164,21 +144,20 @@ impl Format {
     /// The format of a file by its name and its first bytes, which win; the error says why it has none.
     pub fn of(path: &Path, head: &[u8]) -> Result<Self, &'static str> {
         let named = Self::by_name(path);
-        match (Self::by_content(head), named) {
+        let content = Self::by_content(head);
+        let is_text = matches!(content, Content::Text | Content::Script | Content::Data);
+        match (content, named) {
+            // Templates and pages in code begin as pages do.
+            (Content::Format(Self::Html), Some(named @ (Self::Code | Self::Canvas))) => Ok(named),
             (Content::Format(found), _) => Ok(found),
             (Content::Zip, Some(named)) if named.is_zip() => Ok(named),
             (Content::Zip, _) => Err("is a zip archive, not a document; unpack it"),
             (Content::Foreign(reason), _) => Err(reason),
-            (Content::Text | Content::Code, Some(Self::Pdf)) if has_pdf_header(head) => {
-                Ok(Self::Pdf)
-            }
-            (Content::Text | Content::Code, Some(named))
-                if named.is_zip() || named == Self::Pdf =>
-            {
-                Ok(Self::Plain)
-            }
-            (Content::Text, None) => Ok(Self::Plain),
+            (_, Some(Self::Pdf)) if is_text && !has_pdf_header(head) => Ok(Self::Plain),
+            (_, Some(named)) if is_text && named.is_zip() => Ok(Self::Plain),
             (_, Some(named)) => Ok(named),
+            (Content::Text, None) => Ok(Self::Plain),
+            (Content::Script, None) => Ok(Self::Code),
             (_, None) => Err("is in no format that is read; give it its right ending"),
         }
     }
@@ -223,7 +202,7 @@ fn is_text(head: &[u8]) -> bool {
 fn text_kind(text: &[u8]) -> Content {
     let mut rest = text.trim_ascii_start();
     if rest.starts_with(b"#!") {
-        return Content::Code;
+        return Content::Script;
     }
     let mut declared = false;
     loop {
@@ -246,7 +225,7 @@ fn text_kind(text: &[u8]) -> Content {
     if opens(b"<!doctype html") || opens(b"<html") || opens(b"<head") {
         Content::Format(Format::Html)
     } else if declared || opens(b"<svg") || opens(b"<!doctype") {
-        Content::Code
+        Content::Data
     } else {
         Content::Text
     }
@@ -295,7 +274,8 @@ mod tests {
         );
         check("page.htm", b"words", Ok(Html));
         check("feed.xml", b"<?xml version='1.0'?><rss>", Err("no format"));
-        check("run", b"#!/bin/sh\n", Err("no format"));
+        check("run", b"#!/bin/sh\n", Ok(Code));
+        check("a.php", b"<!DOCTYPE html><?php", Ok(Code));
         check("data.dat", b"\0\x01", Err("no format"));
         check("data.dat", b"caf\xe9 au lait", Err("no format"));
         check("a.md", &zip("x.md", ""), Err("zip archive"));
@@ -320,7 +300,7 @@ mod tests {
     fn pictures_and_programs_are_not_opened() {
         for (path, expected) in [
             ("a.PNG", false),
-            ("b/a.js", false),
+            ("b/a.svg", false),
             ("README", true),
             ("a.rst", true),
         ] {

@@ -13,6 +13,8 @@ pub(super) enum Format {
     Odt,
     Org,
     Pdf,
+    Canvas,
+    Code,
 }
 
 /// Endings, lower case, and what they mean.
@@ -25,6 +27,8 @@ const ENDINGS: &[(Format, &[&str])] = &[
     (Format::Odt, &["odt"]),
     (Format::Org, &["org"]),
     (Format::Pdf, &["pdf"]),
+    (Format::Canvas, &["canvas"]),
+    (Format::Code, super::code::ENDINGS),
 ];
 
 impl Format {

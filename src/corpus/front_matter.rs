@@ -13,6 +13,8 @@ pub struct FrontMatter {
     pub title: Option<String>,
     pub aliases: Vec<String>,
     pub tags: Vec<String>,
+    /// True where Dendron keeps it: `id`, `desc` and times stand there, and `|` comes after a link's text.
+    pub dendron: bool,
     /// Bytes of the YAML between the fences.
     pub yaml: Range<usize>,
     /// First byte after the closing fence.
@@ -36,7 +38,19 @@ pub fn front_matter(text: &str) -> FrontMatter {
     });
     found.tags.retain(|tag| !tag.is_empty());
     found.aliases.retain(|alias| !alias.is_empty());
+    found.dendron = is_of_dendron(source);
     FrontMatter { yaml, end, ..found }
+}
+
+/// True where Dendron keeps the front matter of `text`.
+pub fn is_kept_by_dendron(text: &str) -> bool {
+    let fenced = fenced(text, if text.starts_with('\u{feff}') { 3 } else { 0 });
+    fenced.is_some_and(|(yaml, _)| is_of_dendron(&text[yaml]))
+}
+
+fn is_of_dendron(yaml: &str) -> bool {
+    let has = |key: &str| yaml.lines().any(|line| line.starts_with(key));
+    has("id:") && has("desc:") && (has("updated:") || has("created:"))
 }
 
 /// The range between two `---` lines at the start, and the end of the closing one.

@@ -1,9 +1,20 @@
-//! Markdown as Obsidian reads it: blocks, headings, tags and links, each with its bytes.
+//! Markdown as Obsidian and Dendron read it: blocks, headings, tags and links, each with its bytes.
+//!
+//! Comments, `%%…%%` and `<!-- … -->`, are no part of any block.
 
-use std::ops::Range;
+mod dendron;
+mod hidden;
+mod links;
+
+use std::{collections::HashSet, ops::Range};
 
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
+pub use self::dendron::path_in_hierarchy;
+use self::{
+    hidden::{Spans, comments, without_comments},
+    links::{links_in_front_matter, parse_destination},
+};
 use super::{Block, BlockKind, Document, Link, front_matter::front_matter, plain::file_stem};
 
 /// Parses a Markdown file.
@@ -24,21 +35,29 @@ pub fn parse(path: &str, text: String) -> Document {
         opaque,
         ..
     } = reader;
+    let opaque = Spans::new(opaque);
     for block in &mut blocks {
         block.span.end = block.span.start + text[block.span.clone()].trim_end().len();
     }
     blocks.retain(|block| !block.span.is_empty());
     take_in_gaps(&text, matter.end, &mut blocks);
+    let comments = Spans::new(comments(&text, matter.end, &opaque));
+    let mut blocks = comments.cut_from(&text, blocks);
+    links.retain(|link| !comments.contain(link.span.start));
     if blocks.is_empty() {
         // A note of properties alone is read by them.
         blocks.extend(properties(&text, &matter.yaml));
     }
     links.extend(links_in_front_matter(&text, &matter.yaml));
-    let mut tags = matter.tags;
+    let mut tags = matter.tags.clone();
     for block in &blocks {
-        tags.extend(inline_tags(&text, block, &opaque));
+        tags.extend(inline_tags(&text, block, &opaque, matter.dendron));
     }
-    let mut seen = std::collections::HashSet::new();
+    if matter.dendron {
+        dendron::turn_links(&text, &mut links);
+        links.extend(dendron::implied_links(path, &mut tags));
+    }
+    let mut seen = HashSet::new();
     tags.retain(|tag| seen.insert(tag.to_lowercase()));
     Document {
         path: path.to_owned(),
@@ -102,7 +121,7 @@ fn opening_heading(blocks: &[Block]) -> Option<String> {
 struct BlockReader {
     blocks: Vec<Block>,
     links: Vec<Link>,
-    /// Code spans and links, in which no tag is looked for.
+    /// Code and links, in which neither tags nor comments are looked for.
     opaque: Vec<Range<usize>>,
     /// The list item whose own text is being read; nested items end it.
     item: Option<usize>,
@@ -136,7 +155,10 @@ impl BlockReader {
             }
             Tag::Paragraph if self.quotes > 0 => self.push(BlockKind::Quote, range),
             Tag::Paragraph => self.push(BlockKind::Paragraph, range),
-            Tag::CodeBlock(_) => self.push(BlockKind::Code, range),
+            Tag::CodeBlock(_) => {
+                self.opaque.push(range.clone());
+                self.push(BlockKind::Code, range);
+            }
             Tag::Table(_) => self.push(BlockKind::Table, range),
             Tag::HtmlBlock => self.push(BlockKind::Html, range),
             Tag::Link {
@@ -159,7 +181,7 @@ impl BlockReader {
                 let text = self.heading.take().unwrap_or_default();
                 let kind = BlockKind::Heading {
                     level: level as u8,
-                    text: without_block_id(&text).to_owned(),
+                    text: without_block_id(&without_comments(&text)).to_owned(),
                 };
                 self.push(kind, range);
             }
@@ -216,65 +238,8 @@ impl BlockReader {
     }
 }
 
-/// `Note#Heading`, `Note#^block`, `folder/note.md#heading`; none for what leads out of the corpus.
-fn parse_destination(destination: &str, wiki: bool) -> Option<Link> {
-    let destination = destination.trim_end_matches('\\').trim();
-    let decoded;
-    let destination = if wiki {
-        destination
-    } else {
-        if destination.contains("://") || destination.starts_with("mailto:") {
-            return None;
-        }
-        decoded = percent_decoded(destination);
-        &decoded
-    };
-    let (target, anchor) = match destination.split_once('#') {
-        Some((target, anchor)) => (target.trim(), Some(anchor.trim())),
-        None => (destination, None),
-    };
-    let anchor = anchor.filter(|anchor| !anchor.is_empty());
-    if target.is_empty() && anchor.is_none() {
-        return None;
-    }
-    let block = anchor.and_then(|anchor| anchor.strip_prefix('^'));
-    Some(Link {
-        target: target.to_owned(),
-        heading: anchor.filter(|_| block.is_none()).map(str::to_owned),
-        block: block.map(str::to_owned),
-        ..Link::default()
-    })
-}
-
-/// Wikilinks written as values, such as `up: "[[Home]]"`.
-fn links_in_front_matter(text: &str, yaml: &Range<usize>) -> Vec<Link> {
-    let mut links = Vec::new();
-    let mut at = yaml.start;
-    while let Some(open) = text[at..yaml.end].find("[[") {
-        let start = at + open;
-        let Some(length) = text[start..yaml.end].find("]]") else {
-            break;
-        };
-        let inner = &text[start + 2..start + length];
-        at = start + length + 2;
-        if inner.contains(['\n', '[']) {
-            continue;
-        }
-        let (target, shown) = match inner.split_once('|') {
-            Some((target, shown)) => (target, Some(shown.to_owned())),
-            None => (inner, None),
-        };
-        links.extend(parse_destination(target, true).map(|link| Link {
-            text: shown,
-            span: start..at,
-            ..link
-        }));
-    }
-    links
-}
-
 /// `#tag` and `#nested/tag` in running text, outside code and links.
-fn inline_tags(text: &str, block: &Block, opaque: &[Range<usize>]) -> Vec<String> {
+fn inline_tags(text: &str, block: &Block, opaque: &Spans, dotted: bool) -> Vec<String> {
     let prose = matches!(
         block.kind,
         BlockKind::Paragraph | BlockKind::ListItem | BlockKind::Quote
@@ -290,14 +255,17 @@ fn inline_tags(text: &str, block: &Block, opaque: &[Range<usize>]) -> Vec<String
             .chars()
             .next_back()
             .is_none_or(char::is_whitespace);
-        if !opens || opaque.iter().any(|range| range.contains(&at)) {
+        if !opens || opaque.contain(at) {
             continue;
         }
         let name: &str = part[offset + 1..]
-            .split(|character: char| !(character.is_alphanumeric() || "_-/".contains(character)))
+            .split(|character: char| {
+                let joins = "_-/".contains(character) || (dotted && character == '.');
+                !(character.is_alphanumeric() || joins)
+            })
             .next()
             .unwrap_or("");
-        let name = name.trim_matches('/');
+        let name = name.trim_matches(['/', '.']);
         if name.chars().any(|character| !character.is_ascii_digit()) {
             tags.push(name.to_owned());
         }
@@ -384,6 +352,61 @@ mod tests {
         );
     }
 
+    #[test]
+    fn comments_are_no_part_of_any_block() {
+        check_blocks(
+            "# T %%x%%\n\nOne %%two%% three.\n\n%%\nhidden\n\n- [[H]] #h\n%%\n\n- %%a%%\n- b <!-- c -->\n\n`%%` is `%%`.\n",
+            &[
+                ("h1 T", "# T"),
+                ("Paragraph", "One"),
+                ("Paragraph", "three."),
+                ("ListItem", "- b"),
+                ("Paragraph", "`%%` is `%%`."),
+            ],
+        );
+        check_blocks(
+            "50 %% of\n\nall %% is open\n\n<!-- [[H]] -->",
+            &[("Paragraph", "50 %% of"), ("Paragraph", "all %% is open")],
+        );
+        check_blocks("%% one %%\n%% two %%\n", &[]);
+        check_links(
+            "%% [[H]] %%\n[[A]] <!-- [[H]] -->",
+            &[("A", None, None, None, false)],
+        );
+        let tags = parse("note.md", "a #b %%#c%%\n\n%%\n#d\n%%".to_owned()).tags;
+        assert_eq!(tags, ["b"]);
+    }
+
+    #[test]
+    fn dendron_writes_the_text_first_and_the_hierarchy_into_names() {
+        let matter = "---\nid: x\ntitle: Links\ndesc: ''\nupdated: 1\ncreated: 1\ntags: [role.writer]\n---\n";
+        let body = "[[Shown here|dendron://site/a.b_c_d#part]] [[x.y]] ![[dendron://site/q#^id]] #topic.links.\n";
+        let document = parse("vault/dendron.topic.links.md", format!("{matter}{body}"));
+        let targets: Vec<&str> = document
+            .links
+            .iter()
+            .map(|link| link.target.as_str())
+            .collect();
+        assert_eq!(
+            targets,
+            [
+                "a.b_c_d",
+                "x.y",
+                "q",
+                "dendron.topic",
+                "tags.role.writer",
+                "tags.topic.links"
+            ]
+        );
+        let first = &document.links[0];
+        assert_eq!(first.text.as_deref(), Some("Shown here"));
+        assert_eq!(first.heading.as_deref(), Some("part"));
+        assert_eq!(document.tags, ["role/writer", "topic/links"]);
+        let hierarchy = path_in_hierarchy(&document.path, &document.text);
+        assert_eq!(hierarchy, "vault/dendron/topic/links");
+        assert_eq!(path_in_hierarchy("a/b.c.md", body), "a/b.c.md");
+    }
+
     /// Target, heading, block, shown text, and whether it embeds.
     type LinkParts<'a> = (
         &'a str,
@@ -430,8 +453,12 @@ mod tests {
         );
         check_links("`[[code]]` [[ [[]] [[#]] [[open", &[]);
         check_links(
-            "[x](Some%20note.md#Part) [y](https://a.b)",
-            &[("Some note.md", Some("Part"), None, Some("x"), false)],
+            "[x](Some%20note.md#Part) [y](https://a.b) [z](<../Other note.md>) ![[Plan.canvas]]",
+            &[
+                ("Some note.md", Some("Part"), None, Some("x"), false),
+                ("../Other note.md", None, None, Some("z"), false),
+                ("Plan.canvas", None, None, None, true),
+            ],
         );
         check_links(
             "| a |\n|---|\n| [[T\\|shown]] |",
@@ -464,13 +491,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_parses_to_ordered_disjoint_blocks(
-            text in "([#>*`|\\[\\]!\\-=_~ \n\ta-cé中1.]|\\[\\[|\\]\\]|```|\n\n|---\n){0,60}",
+            text in "([#>*`|\\[\\]!\\-=_~ \n\ta-cé中1.]|\\[\\[|\\]\\]|```|\n\n|---\n|%%|<!--|-->){0,60}",
         ) {
+            let hides = text.contains("%%") || text.contains("<!--");
             let document = parse("note.md", text);
             let mut end = 0;
             for block in &document.blocks {
                 prop_assert!(block.span.start >= end);
-                if end > 0 {
+                if end > 0 && !hides {
                     prop_assert!(document.text[end..block.span.start].trim().is_empty());
                 }
                 end = block.span.end;

@@ -1,6 +1,8 @@
 //! Where do documents come from? Here is a folder, gimme its [`Document`]s.
 
 mod beir;
+mod canvas;
+mod code;
 mod content;
 mod docx;
 mod encoding;
@@ -9,6 +11,7 @@ mod extract;
 mod format;
 mod front_matter;
 mod html;
+mod index_note;
 mod markdown;
 mod odt;
 mod office;
@@ -18,6 +21,7 @@ mod org_link;
 mod pdf;
 mod plain;
 mod resolve;
+mod vault;
 mod walk;
 mod xml;
 mod zipped;
@@ -25,10 +29,11 @@ mod zipped;
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
+pub use markdown::path_in_hierarchy;
 pub use open::{Documents, open, parse, read};
 pub use pdf::{PdfPart, PdfText, read_pdf, read_pdfs_with};
 pub use resolve::LinkResolver;
-pub use walk::{ScannedFile, scan};
+pub use walk::{ScannedFile, file_of, scan};
 
 /// One document as its source gives it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,6 +54,13 @@ pub struct Document {
     /// Retrieval units that the source fixes (the lines of an evaluation set); empty for files.
     pub records: Vec<Record>,
     pub modified: Option<SystemTime>,
+}
+
+impl Document {
+    /// True for a map of content: most of what it says stands in links to other documents.
+    pub fn is_index(&self) -> bool {
+        index_note::is_index(self)
+    }
 }
 
 /// How the text of a document came out of its file.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    CorpusError, Document, Skipped, content, docx,
+    CorpusError, Document, Skipped, canvas, code, content, docx,
     encoding::decode,
     epub,
     format::Format,
@@ -50,6 +50,8 @@ pub fn open(file: &ScannedFile) -> Documents {
         Err(reason) => Err(skipped(file, reason.to_owned())),
         Ok(Format::Markdown) => read_text(file, markdown::parse),
         Ok(Format::Plain) => read_text(file, plain::parse),
+        Ok(Format::Canvas) => read_text(file, canvas::parse),
+        Ok(Format::Code) => code::read(file),
         Ok(Format::Org) => read_text(file, org::parse),
         Ok(Format::Html) => read_html(file),
         Ok(Format::Epub) => read_archive(file, epub::parse),
@@ -70,12 +72,17 @@ pub fn parse(path: &str, text: String) -> Document {
         Some(Format::Markdown) => markdown::parse(path, text),
         Some(Format::Html) => html::parse(path, text),
         Some(Format::Org) => org::parse(path, text),
+        Some(Format::Canvas) => canvas::parse(path, text),
+        Some(Format::Code) => code::parse(path, text),
         _ => plain::parse(path, text),
     }
 }
 
 /// Reads a file whose text is its bytes.
-fn read_text(file: &ScannedFile, parse: fn(&str, String) -> Document) -> Result<Document, Skipped> {
+pub(super) fn read_text(
+    file: &ScannedFile,
+    parse: fn(&str, String) -> Document,
+) -> Result<Document, Skipped> {
     let bytes = read_bytes(file, MAX_FILE_BYTES)?;
     let text = checked_text(bytes).map_err(|reason| skipped(file, reason))?;
     Ok(parse(&file.path, text))

@@ -36,9 +36,14 @@ pub(super) fn paragraphs(text: &str, range: Range<usize>) -> Vec<Block> {
     blocks
 }
 
+/// The name of a file without folders.
+pub(super) fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// The name of a file without folders and ending.
 pub(super) fn file_stem(path: &str) -> &str {
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = file_name(path);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 

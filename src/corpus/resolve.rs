@@ -1,36 +1,57 @@
 //! From the name in a link to the document it means.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
-use super::{Document, Link, plain::file_stem};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+use super::{Document, Link, format::Format};
+
+/// Endings that links to notes leave out.
+const NOTE_ENDINGS: [&str; 4] = ["md", "markdown", "mdx", "txt"];
 
 /// Finds the targets of links among a fixed set of documents.
 ///
-/// Tried in turn: the path as written, the path from the linking document's folder, a path's end, the file's
-/// name, the title, an alias. Case does not matter; where names clash the shortest path wins.
+/// Tried in turn: the path as written and from the linking document's folder, a path's end, the title, an alias,
+/// a path without the ending of a file that is no note. Neither case nor the composition of accents matters; where
+/// names clash the shortest path wins. A target that opens with `/` counts from the root.
 pub struct LinkResolver {
     paths: HashMap<String, usize>,
+    /// What follows any `/` of a path.
+    ends: HashMap<String, usize>,
+    /// Titles and aliases.
     names: HashMap<String, usize>,
+    /// Paths and their ends without an ending that names say in full.
+    bare: HashMap<String, usize>,
 }
 
 impl LinkResolver {
     /// Indices that [`LinkResolver::resolve`] returns count `documents`.
     pub fn new<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Self {
         let mut entries: Vec<(usize, &Document)> = documents.into_iter().enumerate().collect();
-        entries.sort_by_key(|(_, document)| (document.path.len(), document.path.clone()));
+        entries.sort_by_key(|(_, document)| (document.path.len(), &document.path));
         let mut resolver = Self {
-            paths: HashMap::new(),
-            names: HashMap::new(),
+            paths: HashMap::with_capacity(entries.len()),
+            ends: HashMap::with_capacity(entries.len()),
+            names: HashMap::with_capacity(entries.len()),
+            bare: HashMap::new(),
         };
-        for (index, document) in &entries {
-            let path = without_ending(&document.path.to_lowercase());
-            resolver.paths.entry(path).or_insert(*index);
-            let stem = file_stem(&document.path).to_lowercase();
-            resolver.names.entry(stem).or_insert(*index);
-        }
-        for (index, document) in &entries {
+        for (index, document) in entries {
+            let path = folded(&document.path);
+            match without_ending(&path) {
+                Some((stem, true)) => {
+                    resolver.paths.entry(stem.to_owned()).or_insert(index);
+                    insert_ends(&mut resolver.ends, stem, index);
+                }
+                Some((stem, false)) => {
+                    resolver.bare.entry(stem.to_owned()).or_insert(index);
+                    insert_ends(&mut resolver.bare, stem, index);
+                }
+                None => {}
+            }
+            insert_ends(&mut resolver.ends, &path, index);
+            resolver.paths.entry(path).or_insert(index);
             for name in std::iter::once(&document.title).chain(&document.aliases) {
-                resolver.names.entry(name.to_lowercase()).or_insert(*index);
+                resolver.names.entry(folded(name)).or_insert(index);
             }
         }
         resolver
@@ -38,49 +59,63 @@ impl LinkResolver {
 
     /// The document that `link`, standing in the document at path `from`, means.
     pub fn resolve(&self, from: &str, link: &Link) -> Option<usize> {
-        let from = from.to_lowercase();
+        let from = folded(from);
         if link.target.is_empty() {
-            return self.paths.get(&without_ending(&from)).copied();
+            return self.paths.get(&from).copied();
         }
-        let target = without_ending(&link.target.to_lowercase().replace('\\', "/"));
-        let target = target.trim_start_matches('/');
+        let written = folded(&link.target).replace('\\', "/");
+        let target = written.trim_start_matches('/');
         let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let relative = joined(folder, target);
-        self.paths
-            .get(target)
-            .or_else(|| self.paths.get(&relative))
-            .or_else(|| self.ending_in(target))
-            .or_else(|| self.names.get(target))
+        let is_rooted = written.starts_with('/');
+        let relative = joined(if is_rooted { "" } else { folder }, target);
+        // An ending is written by those who mean a path; a bare name is looked for from the root first.
+        let (first, second) = match without_ending(target).is_some() && !is_rooted {
+            true => (relative.as_str(), target),
+            false => (target, relative.as_str()),
+        };
+        let exact = self.paths.get(first).or_else(|| self.paths.get(second));
+        let last = match target.contains("./") {
+            true => target.rsplit('/').next().unwrap_or(target),
+            false => target,
+        };
+        exact
             .or_else(|| {
-                self.names
-                    .get(file_name(target))
-                    .filter(|_| target.contains("./"))
+                self.ends
+                    .get(target)
+                    .filter(|_| !is_rooted || target.contains('/'))
             })
+            .or_else(|| self.names.get(target).filter(|_| !is_rooted))
+            .or_else(|| self.bare.get(&relative))
+            .or_else(|| self.bare.get(target).filter(|_| !is_rooted))
+            .or_else(|| self.ends.get(last).filter(|_| !is_rooted))
             .copied()
     }
+}
 
-    fn ending_in(&self, target: &str) -> Option<&usize> {
-        target.contains('/').then_some(())?;
-        let ending = format!("/{target}");
-        let candidates = self
-            .paths
-            .iter()
-            .filter(|(path, _)| path.ends_with(&ending));
-        candidates
-            .min_by_key(|(path, _)| (path.len(), path.as_str()))
-            .map(|(_, index)| index)
+/// Enters what follows each `/` of `path`.
+fn insert_ends(ends: &mut HashMap<String, usize>, path: &str, index: usize) {
+    for (at, _) in path.match_indices('/') {
+        let end = &path[at + 1..];
+        // An end that is known has a shorter path.
+        if !ends.contains_key(end) {
+            ends.insert(end.to_owned(), index);
+        }
     }
 }
 
-/// Only endings of notes are dropped, so that dotted names stay whole.
-fn without_ending(path: &str) -> String {
-    let endings = [".md", ".markdown", ".mdx", ".txt"];
-    let stem = endings.iter().find_map(|ending| path.strip_suffix(ending));
-    stem.unwrap_or(path).to_owned()
+/// The path without the ending of a file, and whether that is a note's; dotted names stay whole.
+fn without_ending(path: &str) -> Option<(&str, bool)> {
+    Format::by_name(Path::new(path))?;
+    let (stem, ending) = path.rsplit_once('.')?;
+    Some((stem, NOTE_ENDINGS.contains(&ending)))
 }
 
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+/// In small letters and composed, as names are compared.
+fn folded(name: &str) -> String {
+    match is_nfc_quick(name.chars()) {
+        IsNormalized::Yes => name.to_lowercase(),
+        _ => name.nfc().collect::<String>().to_lowercase(),
+    }
 }
 
 /// `folder/target` with `.` and `..` taken.
@@ -113,6 +148,11 @@ mod tests {
             note("Old/Archive/Bread.md", "Bread", ""),
             note("dev.design.store.md", "Store design", ""),
             note("Food/Notes/Rye.md", "Rye", ""),
+            note("Cafe\u{301}.md", "Cafe\u{301}", "Kaffeehaus"),
+            note("Boards/Plan.canvas", "Plan", ""),
+            note("README.md", "Start", ""),
+            note("Food/README.md", "Food", ""),
+            note("Dump.xml/AC/DC", "AC/DC", ""),
         ];
         let resolver = LinkResolver::new(&documents);
         let check = |from: &str, target: &str, expected: Option<usize>| {
@@ -131,5 +171,18 @@ mod tests {
         check("Food/Bread.md", "Notes/Rye.md", Some(3));
         check("Food/Bread.md", "", Some(0));
         check("x.md", "Nothing", None);
+        check("x.md", "CAF\u{c9}", Some(4));
+        check("x.md", "kaffeehaus", Some(4));
+        check("x.md", "Plan.canvas", Some(5));
+        check("x.md", "../elsewhere/Bread.md", Some(0));
+        check("x.md", "./Rye", Some(3));
+        check("Food/Bread.md", "README.md", Some(7));
+        check("Food/Bread.md", "README", Some(6));
+        check("Food/Bread.md", "/README.md", Some(6));
+        check("Food/Bread.md", "/Rye.md", None);
+        check("x.md", "/Notes/Rye.md", Some(3));
+        check("x.md", "Food\\Bread", Some(0));
+        check("Dump.xml/Rock", "AC/DC", Some(8));
+        check("x.md", "../../..", None);
     }
 }

@@ -1,6 +1,7 @@
 //! Files of a vault or folder: which there are, which are text, and what is wrong with the others.
 //!
-//! Hidden files and what `.gitignore` and `.shasignore` name are left out; links are followed.
+//! Hidden files, folders that tools fill, and what `.gitignore`, `.shasignore` and a vault's settings name are left
+//! out; links are followed.
 
 use std::{
     ffi::OsStr,
@@ -12,7 +13,11 @@ use std::{
 
 use ignore::WalkBuilder;
 
-use super::{CorpusError, Skipped, content, format::Format};
+use super::{
+    CorpusError, Skipped, content,
+    format::Format,
+    vault::{Vaults, is_filled_by_tools},
+};
 
 /// A file that the corpus offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +63,18 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
         .parents(false)
         .add_custom_ignore_filename(".shasignore")
         .sort_by_file_path(Path::cmp)
+        .filter_entry(|entry| {
+            let is_folder = entry.file_type().is_some_and(|own| own.is_dir());
+            entry.depth() == 0 || !is_folder || !is_filled_by_tools(entry.path())
+        })
         .build();
+    let mut vaults = Vaults::default();
     for entry in walk {
         match entry {
+            Ok(entry) if entry.file_type().is_some_and(|own| own.is_dir()) => {
+                vaults.enter(entry.path());
+            }
+            Ok(entry) if vaults.leave_out(entry.path()) => {}
             Ok(entry) if !is_offered(entry.path()) => {}
             Ok(entry) => match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => {
@@ -70,7 +84,6 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
                         &metadata,
                     ));
                 }
-                Ok(metadata) if metadata.is_dir() => {}
                 Ok(_) => skipped.push(Skipped {
                     path: relative(root, entry.path()),
                     reason: "is a device or a pipe, not a file".to_owned(),
@@ -110,6 +123,14 @@ fn relative(root: &Path, path: &Path) -> String {
 fn slashed(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(OsStr::to_string_lossy).collect();
     parts.join("/")
+}
+
+/// Where the file at `path`, relative to the corpus root, lies.
+pub fn file_of(root: &Path, path: &str) -> PathBuf {
+    match root.is_file() {
+        true => root.to_owned(),
+        false => root.join(path),
+    }
 }
 
 pub(super) fn unreadable(path: String, error: &std::io::Error) -> Skipped {
@@ -189,7 +210,7 @@ mod tests {
             ("b.rst", "Text."),
             ("c.unknown", "%PDF-1.4"),
             ("d.dat", "\0\u{1}"),
-            ("e.js", "let x;"),
+            ("e.svg", "<svg>"),
             ("empty", ""),
             ("f.png", "text"),
             ("g.md", "\0"),

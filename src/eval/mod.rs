@@ -83,7 +83,7 @@ pub fn evaluate(
     index: &Path,
     encoder: &Encoder,
     options: &EvalOptions,
-    progress: &dyn Fn(crate::ingest::Event),
+    progress: crate::ingest::Progress,
 ) -> Result<Report, EvalError> {
     let beir = read_beir(folder, &options.beir)?;
     let n_docs = beir
@@ -91,7 +91,7 @@ pub fn evaluate(
         .iter()
         .map(|document| document.records.len())
         .sum();
-    index_documents(folder, beir.documents, Vec::new(), index, encoder, progress)?;
+    index_documents(folder, beir.documents, index, encoder, progress)?;
     let snapshot = Snapshot::open(index)?;
     let gains = |query: &str| {
         let mut gains = beir.relevance[query].clone();

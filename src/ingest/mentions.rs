@@ -3,71 +3,32 @@
 //! A title is looked for without its bracketed part, capitalised at a word start; the longest match wins.
 //! Chinese titles of two characters or more match anywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fst::{Map, raw::Output};
 
-use crate::corpus::Document;
-
 /// Shortest title that is looked for, in characters; Chinese ones need two.
 const MIN_CHARACTERS: usize = 4;
-/// A title that more documents share names none of them.
-const MAX_NAMESAKES: usize = 8;
-/// A title that stands in more documents than this share of all (and than a few) is a common word.
-const MAX_SHARE: f64 = 0.01;
-const MIN_COMMON_DOCUMENTS: usize = 20;
 
 /// The titles of a corpus, ready to be found in texts.
 pub struct Mentions {
-    /// Title → index into `documents`.
+    /// Title → index into `names`.
     titles: Map<Vec<u8>>,
-    documents: Vec<Vec<usize>>,
+    names: Vec<String>,
 }
 
 impl Mentions {
-    /// Titles that are common words in these documents are left out.
-    pub fn new(documents: &[Document]) -> Result<Self, fst::Error> {
-        let mut by_title: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (index, document) in documents.iter().enumerate() {
-            let names = std::iter::once(&document.title).chain(&document.aliases);
-            let names: BTreeSet<String> = names.filter_map(|name| spoken(name)).collect();
-            for name in names {
-                by_title.entry(name).or_default().push(index);
-            }
-        }
-        by_title.retain(|_, named| named.len() <= MAX_NAMESAKES);
-        let all = Self::of(by_title)?;
-        let mut counts = vec![0usize; all.documents.len()];
-        for document in documents {
-            all.found_in(&document.text)
-                .into_iter()
-                .for_each(|title| counts[title] += 1);
-        }
-        let limit = ((documents.len() as f64 * MAX_SHARE) as usize).max(MIN_COMMON_DOCUMENTS);
-        let names = all.titles.stream().into_str_keys()?;
-        let kept = names.into_iter().zip(all.documents).zip(counts);
-        Self::of(
-            kept.filter(|(_, count)| *count <= limit)
-                .map(|(entry, _)| entry)
-                .collect(),
-        )
+    /// Looks for these names, each as [`spoken`] gives it.
+    pub fn new(names: BTreeSet<String>) -> Result<Self, fst::Error> {
+        let names: Vec<String> = names.into_iter().collect();
+        let titles = Map::from_iter(names.iter().zip(0..))?;
+        Ok(Self { titles, names })
     }
 
-    /// Documents whose titles stand in `text`, by index.
-    pub fn in_text(&self, text: &str) -> BTreeSet<usize> {
-        self.found_in(text)
-            .into_iter()
-            .flat_map(|title| self.documents[title].iter().copied())
-            .collect()
-    }
-
-    fn of(by_title: BTreeMap<String, Vec<usize>>) -> Result<Self, fst::Error> {
-        let entries = by_title.keys().enumerate();
-        let titles = Map::from_iter(entries.map(|(index, title)| (title, index as u64)))?;
-        Ok(Self {
-            titles,
-            documents: by_title.into_values().collect(),
-        })
+    /// The names that stand in `text`, without repetition.
+    pub fn in_text(&self, text: &str) -> Vec<String> {
+        let found = self.found_in(text).into_iter();
+        found.map(|name| self.names[name].clone()).collect()
     }
 
     fn found_in(&self, text: &str) -> BTreeSet<usize> {
@@ -112,7 +73,7 @@ impl Mentions {
 }
 
 /// A title as texts say it: capitalised, without a bracketed part; none if it is too short to mean anything.
-fn spoken(title: &str) -> Option<String> {
+pub fn spoken(title: &str) -> Option<String> {
     let title = title.split(" (").next().unwrap_or(title).trim();
     let least = if title.chars().all(is_cjk) {
         2
@@ -153,14 +114,13 @@ mod tests {
             "Tea",
             "mitosis",
         ];
-        let documents = titles.map(|title| Document {
-            title: title.to_owned(),
-            ..Document::default()
-        });
-        let mentions = Mentions::new(&documents)?;
+        let mentions = Mentions::new(titles.iter().filter_map(|title| spoken(title)).collect())?;
         let check = |text: &str, expected: &[usize]| {
-            let found: Vec<usize> = mentions.in_text(text).into_iter().collect();
-            assert_eq!(found, expected, "{text}");
+            let expected: Vec<String> = expected
+                .iter()
+                .filter_map(|&title| spoken(titles[title]))
+                .collect();
+            assert_eq!(mentions.in_text(text), expected, "{text}");
         };
         check("A Rye bread, dark.", &[0]);
         check("The Rye bread crust cracks.", &[1]);

@@ -2,20 +2,28 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Encoded, Pending};
 use crate::{
-    corpus::{Document, Skipped},
+    corpus::{Document, Mark, Origin, Skipped},
     store::{
-        DocumentRecord, FileState, FileStatus, SectionRecord, StoreError, StoreWriter, TextUnit,
+        DocumentRecord, ExtractedText, FileState, FileStatus, LinkRecord, PassagePieces, PlaceMark,
+        SectionRecord, Stamp, StoreError, StoreWriter, TextUnit,
     },
+    text::Layout,
 };
 
-/// The record of a document that has this number in its segment.
-pub(super) fn record(encoded: &Encoded, row: u32) -> DocumentRecord {
-    let Encoded {
-        pending, layout, ..
-    } = encoded;
-    let Pending { document, id, hash } = pending;
+/// A document with its place in its file, ready to be cut.
+pub(super) struct Incoming {
+    pub document: Document,
+    pub id: u32,
+    pub hash: [u8; 32],
+    pub stamp: Stamp,
+    /// The file, where that is not the document's path.
+    pub file: Option<String>,
+}
+
+/// The record of a document that has not been stored anywhere yet.
+pub(super) fn record(incoming: &Incoming, layout: &Layout) -> DocumentRecord {
+    let document = &incoming.document;
     let sections = layout.sections.iter().map(|section| SectionRecord {
         heading: section.heading.clone(),
         level: section.level,
@@ -25,15 +33,16 @@ pub(super) fn record(encoded: &Encoded, row: u32) -> DocumentRecord {
     });
     let passages = &layout.passages;
     DocumentRecord {
-        id: *id,
+        id: incoming.id,
         path: document.path.clone(),
+        file: incoming.file.clone(),
         title: document.title.clone(),
         aliases: document.aliases.clone(),
         tags: document.tags.clone(),
-        hash: *hash,
-        segment: 0,
-        row,
+        hash: incoming.hash,
+        stamp: incoming.stamp,
         n_passages: passages.len() as u32,
+        n_lead: n_lead(layout),
         sections: sections.collect(),
         passage_sections: passages
             .iter()
@@ -48,20 +57,72 @@ pub(super) fn record(encoded: &Encoded, row: u32) -> DocumentRecord {
             .iter()
             .filter_map(|passage| passage.record.map(|record| record as u32))
             .collect(),
-        links: Vec::new(),
+        ..DocumentRecord::default()
+    }
+}
+
+/// The passages before the second heading, or before the first where the text begins without one.
+fn n_lead(layout: &Layout) -> u32 {
+    let Some(first) = layout.passages.first() else {
+        return 0;
+    };
+    let lead = layout.passages.iter();
+    lead.take_while(|passage| passage.section == first.section)
+        .count() as u32
+}
+
+/// The word pieces of every passage.
+pub(super) fn pieces(layout: &Layout) -> Vec<PassagePieces> {
+    let pieces = layout.passages.iter().map(|passage| PassagePieces {
+        prefix: passage.prefix.clone(),
+        body: passage.tokens.iter().map(|token| token.id).collect(),
+    });
+    pieces.collect()
+}
+
+/// The text of a document that is not its file.
+pub(super) fn extracted(document: &Document) -> Option<ExtractedText> {
+    let Origin::Extracted(marks) = &document.origin else {
+        return None;
+    };
+    let mark = |mark: &Mark| PlaceMark {
+        start: mark.start as u32,
+        name: mark.name.clone(),
+        line: mark.line,
+    };
+    Some(ExtractedText {
+        text: document.text.clone(),
+        marks: marks.iter().map(mark).collect(),
+    })
+}
+
+/// What a document refers to, mentions not looked for yet.
+pub(super) fn links(document: &Document) -> LinkRecord {
+    let mut targets: Vec<String> = document
+        .links
+        .iter()
+        .map(|link| link.target.clone())
+        .filter(|target| !target.is_empty())
+        .collect();
+    targets.sort_unstable();
+    targets.dedup();
+    LinkRecord {
+        targets,
+        mentions: Vec::new(),
     }
 }
 
 /// Adds a document's units to the text index: its records, else its passages.
-pub(super) fn add_text(encoded: &Encoded, store: &StoreWriter) -> Result<(), StoreError> {
-    let Encoded {
-        pending, layout, ..
-    } = encoded;
-    let document = pending.document;
+pub(super) fn add_text(
+    incoming: &Incoming,
+    layout: &Layout,
+    store: &StoreWriter,
+) -> Result<(), StoreError> {
+    let document = &incoming.document;
     let tags = document.tags.join(" ");
     let unit = |ordinal: usize, headings: &str, span: std::ops::Range<usize>| {
         store.text.add(&TextUnit {
-            document: pending.id,
+            document: incoming.id,
             ordinal: ordinal as u32,
             title: &document.title,
             headings,
@@ -90,26 +151,30 @@ pub(super) fn add_text(encoded: &Encoded, store: &StoreWriter) -> Result<(), Sto
     Ok(())
 }
 
-/// What became of each file.
-pub(super) fn statuses(documents: &[Document], skipped: &[Skipped]) -> Vec<FileStatus> {
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    let indexed = documents.iter().map(|document| FileStatus {
-        path: document.path.clone(),
+/// The status of a file that was read.
+pub(super) fn indexed(path: &str) -> FileStatus {
+    FileStatus {
+        path: path.to_owned(),
         state: FileState::Indexed,
         reason: None,
-        time,
-    });
-    let skipped = skipped.iter().map(|skipped| FileStatus {
+        time: now(),
+    }
+}
+
+/// The status of what was left out.
+pub(super) fn left_out(skipped: &Skipped) -> FileStatus {
+    FileStatus {
         path: skipped.path.clone(),
-        state: if skipped.failed {
-            FileState::Failed
-        } else {
-            FileState::Skipped
+        state: match skipped.failed {
+            true => FileState::Failed,
+            false => FileState::Skipped,
         },
         reason: Some(skipped.reason.clone()),
-        time,
-    });
-    indexed.chain(skipped).collect()
+        time: now(),
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
 }

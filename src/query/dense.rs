@@ -37,12 +37,13 @@ impl QueryVector {
         }
     }
 
-    /// The cosine of one passage.
-    pub fn cosine(&self, snapshot: &Snapshot, passage: usize) -> f32 {
+    /// The cosine of one passage; none before it is encoded.
+    pub fn cosine(&self, snapshot: &Snapshot, passage: usize) -> Option<f32> {
         let document = snapshot.document_of(passage);
         let (segment, row) = snapshot.segment_of(document);
         let local = passage - snapshot.passages_of(document).start;
-        self.product(segment.vector(row.passages().start + local))
+        let vector = row.vectors().nth(local)?;
+        Some(self.product(segment.vector(vector)))
     }
 
     /// The product with a vector in int8 and its scale.
@@ -105,14 +106,14 @@ pub fn nearest_by_document(
     nearest.into_sorted()
 }
 
-/// What the best passage of a document is likely to stay below; none where there is no passage.
+/// What the best passage of a document is likely to stay below; none where nothing is encoded.
 ///
 /// A cosine is taken to be normal about that of the mean, so the largest of n lies some √(2 ln n) deviations above.
 fn reach(snapshot: &Snapshot, query: &QueryVector, document: usize) -> Option<f32> {
     let (segment, row) = snapshot.segment_of(document);
-    let n_passages = row.n_passages as f32;
-    let above = (2.0 * (1.0 + n_passages).ln()).sqrt() * row.spread;
-    (row.n_passages > 0).then(|| query.product(segment.mean(&row)) + REACH * above)
+    let n_encoded = row.n_encoded as f32;
+    let above = (2.0 * (1.0 + n_encoded).ln()).sqrt() * row.spread;
+    Some(query.product(segment.mean(&row)?) + REACH * above)
 }
 
 fn scan(
@@ -122,7 +123,7 @@ fn scan(
     mut nearest: Nearest,
 ) -> Nearest {
     let (segment, row) = snapshot.segment_of(document);
-    let (codes, scales) = segment.vectors(row.passages());
+    let (codes, scales) = segment.vectors(row.vectors());
     nearest.scan(query, codes, scales, snapshot.passages_of(document).start);
     nearest
 }

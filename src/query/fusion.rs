@@ -62,33 +62,38 @@ pub fn z_scores(values: &[f32]) -> Vec<f32> {
     }
 }
 
-/// Adds the z-scores of the parts over the pool.
-pub(super) fn fuse(candidates: &[Candidate], weights: &FusionWeights) -> Vec<RankedPassage> {
-    let column =
-        |part: fn(&Candidate) -> f32| z_scores(&candidates.iter().map(part).collect::<Vec<_>>());
-    let bm25 = column(|candidate| candidate.bm25);
+/// Adds the z-scores of the parts over all pools together.
+pub(super) fn fuse(pools: &[Vec<Candidate>], weights: &FusionWeights) -> Vec<Vec<RankedPassage>> {
+    // What is not encoded yet has the pool's mean, so that it is neither helped nor harmed.
+    let column = |part: fn(&Candidate) -> Option<f32>| -> Vec<f32> {
+        let all = || pools.iter().flatten().map(part);
+        let known: Vec<f32> = all().flatten().collect();
+        let mut scores = z_scores(&known).into_iter();
+        all()
+            .map(|part| part.and_then(|_| scores.next()).unwrap_or(0.0))
+            .collect()
+    };
+    let bm25 = column(|candidate| Some(candidate.bm25));
     let passage = column(|candidate| candidate.dense);
     let granule = column(|candidate| candidate.late);
-    candidates
-        .iter()
-        .enumerate()
-        .map(|(index, candidate)| {
-            let parts = Parts {
-                bm25: bm25[index],
-                passage: passage[index],
-                granule: granule[index],
-                tree: 0.0,
-                links: 0.0,
-            };
-            RankedPassage {
-                passage: candidate.passage,
-                document: candidate.document,
-                score: weights.bm25 * parts.bm25
-                    + weights.passage * parts.passage
-                    + weights.granule * parts.granule,
-                parts,
-            }
-        })
+    let mut parts = (0..bm25.len()).map(|at| Parts {
+        bm25: bm25[at],
+        passage: passage[at],
+        granule: granule[at],
+        tree: 0.0,
+        links: 0.0,
+    });
+    let ranked = |(candidate, parts): (&Candidate, Parts)| RankedPassage {
+        passage: candidate.passage,
+        document: candidate.document,
+        score: weights.bm25 * parts.bm25
+            + weights.passage * parts.passage
+            + weights.granule * parts.granule,
+        parts,
+    };
+    let pools = pools.iter();
+    pools
+        .map(|pool| pool.iter().zip(parts.by_ref()).map(ranked).collect())
         .collect()
 }
 

@@ -102,61 +102,81 @@ pub(crate) struct Candidate {
     pub passage: usize,
     pub document: usize,
     pub bm25: f32,
-    pub dense: f32,
-    pub late: f32,
+    /// None before the passage is encoded.
+    pub dense: Option<f32>,
+    pub late: Option<f32>,
 }
 
 /// Ranks the passages of `snapshot` for `question`.
+///
+/// # Errors
+/// When the snapshot was made by another model, or cannot be read.
 pub fn rank(
     snapshot: &Snapshot,
     encoder: &Encoder,
     question: &str,
     weights: &FusionWeights,
 ) -> Result<Ranking, QueryError> {
-    if snapshot.body.model != encoder.fingerprint() {
-        return Err(QueryError::OtherModel);
-    }
-    rank_encoded(snapshot, encoder.encode_query(question)?, question, weights)
+    let mut rankings = rank_together(&[snapshot], encoder, question, weights)?;
+    Ok(rankings.remove(0))
 }
 
-/// Ranks the passages of `snapshot` for a question that is encoded already.
-pub fn rank_encoded(
-    snapshot: &Snapshot,
-    query: QueryEncoding,
+/// Ranks the passages of several snapshots in one pool, so that scores compare between them; one ranking each.
+///
+/// # Errors
+/// As [`rank`].
+pub fn rank_together(
+    snapshots: &[&Snapshot],
+    encoder: &Encoder,
     question: &str,
     weights: &FusionWeights,
-) -> Result<Ranking, QueryError> {
-    let vector = QueryVector::new(&query.vector);
-    let mut pool: BTreeSet<usize> = text_candidates(snapshot, question)?;
-    let near = dense::nearest(snapshot, &vector, CANDIDATES);
-    pool.extend(near.iter().map(|&(passage, _)| passage));
-    let mut candidates = candidates(snapshot, question, &query, &vector, &pool)?;
-    let mut passages = fusion::fuse(&candidates, weights);
-    let linked = links::unseen_documents(snapshot, &passages);
-    if !linked.is_empty() {
-        let added: BTreeSet<usize> = linked
-            .iter()
-            .filter_map(|&document| {
-                let passages = snapshot.passages_of(document);
-                let scored = passages.map(|passage| (passage, vector.cosine(snapshot, passage)));
-                scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
-            })
-            .collect();
-        candidates.extend(self::candidates(
-            snapshot, question, &query, &vector, &added,
-        )?);
-        candidates.sort_by_key(|candidate| candidate.passage);
-        passages = fusion::fuse(&candidates, weights);
+) -> Result<Vec<Ranking>, QueryError> {
+    let fingerprint = encoder.fingerprint();
+    if snapshots.iter().any(|own| own.body.model != fingerprint) {
+        return Err(QueryError::OtherModel);
     }
-    tree::add(snapshot, &query.vector, &mut passages, weights.tree);
-    links::follow(snapshot, &mut passages, weights.link);
-    sort(&mut passages);
-    let attention = attention::attend(snapshot, &query, &passages);
-    Ok(Ranking {
-        query,
-        passages,
-        attention,
-    })
+    let query = &encoder.encode_query(question)?;
+    let vector = QueryVector::new(&query.vector);
+    let mut pools = Vec::with_capacity(snapshots.len());
+    for snapshot in snapshots {
+        let mut pool: BTreeSet<usize> = text_candidates(snapshot, question)?;
+        let near = dense::nearest(snapshot, &vector, CANDIDATES);
+        pool.extend(near.iter().map(|&(passage, _)| passage));
+        pools.push(candidates(snapshot, question, query, &vector, &pool)?);
+    }
+    let first = fusion::fuse(&pools, weights);
+    for ((snapshot, pool), passages) in snapshots.iter().zip(&mut pools).zip(first) {
+        let linked = links::unseen_documents(snapshot, &passages);
+        let best = linked.iter();
+        let best = best.filter_map(|&document| best_passage(snapshot, &vector, document));
+        let added = candidates(snapshot, question, query, &vector, &best.collect())?;
+        pool.extend(added);
+        pool.sort_by_key(|candidate| candidate.passage);
+    }
+    let fused = fusion::fuse(&pools, weights);
+    let rankings = snapshots.iter().zip(fused).map(|(snapshot, mut passages)| {
+        tree::add(snapshot, &query.vector, &mut passages, weights.tree);
+        links::follow(snapshot, &mut passages, weights.link);
+        sort(&mut passages);
+        Ranking {
+            attention: attention::attend(snapshot, query, &passages),
+            query: query.clone(),
+            passages,
+        }
+    });
+    Ok(rankings.collect())
+}
+
+/// The passage of a document that is nearest; the first where none is encoded.
+fn best_passage(snapshot: &Snapshot, vector: &QueryVector, document: usize) -> Option<usize> {
+    let passages = snapshot.passages_of(document);
+    let scored = passages.map(|passage| {
+        let cosine = vector.cosine(snapshot, passage);
+        (passage, cosine.unwrap_or(f32::NEG_INFINITY))
+    });
+    // Of equals the last is taken, so the first passage has to come last.
+    let best = scored.rev().max_by(|a, b| a.1.total_cmp(&b.1));
+    best.map(|best| best.0)
 }
 
 /// The passages of a text unit: all of a record's, else the one with its number.
@@ -218,12 +238,13 @@ fn candidates(
                     .get(local)
                     .copied()
                     .unwrap_or(local as u32);
+                let dense = vector.cosine(snapshot, passage);
                 Candidate {
                     passage,
                     document: *document,
                     bm25: bm25.get(&(record.id, unit)).copied().unwrap_or(0.0),
-                    dense: vector.cosine(snapshot, passage),
-                    late,
+                    dense,
+                    late: dense.map(|_| late),
                 }
             })
         })

@@ -4,12 +4,17 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `sled/` | the writer's own database: documents, statuses, nodes ([`writer`]) |
+//! | `lock` | held by the one process that writes ([`lock`]) |
+//! | `sled/` | the writer's own database: documents, files, links, nodes ([`writer`]) |
 //! | `segments/N.seg` | vectors and granule keys, immutable ([`segment`]) |
+//! | `blobs/N.blob` | texts that were extracted, word pieces that wait, immutable ([`blobs`]) |
 //! | `text/` | the tantivy index ([`text_index`]) |
 //! | `snapshot` | all that readers need beside those, replaced by renaming ([`snapshot`]) |
 
 mod analyzer;
+pub mod blobs;
+pub mod doctor;
+pub mod lock;
 pub mod records;
 pub mod segment;
 pub mod snapshot;
@@ -18,34 +23,46 @@ pub mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub use records::{DocumentRecord, FileState, FileStatus, SectionRecord};
+pub use blobs::{BlobBuilder, Blobs};
+pub use records::{
+    BlobPlace, DocumentRecord, ExtractedText, FileRecord, FileState, FileStatus, LinkRecord,
+    PassagePieces, PlaceMark, SectionRecord, Stamp,
+};
 pub use segment::{DocumentRow, PassageRow, Segment, SegmentBuilder};
 pub use snapshot::{Snapshot, SnapshotBody};
 pub use text_index::{TextHit, TextReader, TextUnit, TextWriter};
-pub use writer::StoreWriter;
+pub use writer::{Commit, Due, StoreWriter};
 
 /// Changes whenever a stored format does.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Why an index could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("there is no index at {path}; run `shas index` on your documents first")]
     Absent { path: PathBuf },
-    #[error("the index at {path} is in use by another process; wait for it or stop it")]
-    Locked { path: PathBuf },
+    #[error("the index at {path} is being written by {holder}; wait for it or stop it")]
+    Locked { path: PathBuf, holder: String },
     #[error("{path} was written by another version ({found}); run `shas index --rebuild`")]
     Version { path: PathBuf, found: String },
     #[error("{path} is damaged ({reason}); run `shas index --rebuild`")]
     Damaged { path: PathBuf, reason: String },
-    #[error("cannot read or write {path}: {source}; check space and permissions")]
+    #[error(
+        "cannot read or write {path}: {source}; free some space or check permissions, then index again"
+    )]
     Io {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("the database of the index failed: {0}; free some space or run `shas index --rebuild`")]
+    #[error("a record could not be written: {0}; report it, the index is as it was")]
+    Record(#[from] postcard::Error),
+    #[error(
+        "the database of the index failed: {0}; free some space and index again, or run `shas index --rebuild`"
+    )]
     Database(#[from] sled::Error),
-    #[error("the text index failed: {0}; run `shas index --rebuild`")]
+    #[error(
+        "the text index failed: {0}; free some space and index again, or run `shas index --rebuild`"
+    )]
     Text(#[from] tantivy::TantivyError),
 }
 
@@ -67,7 +84,7 @@ impl StoreError {
 
 /// Removes the index in `folder`, and nothing else that may lie there.
 pub fn remove(folder: &Path) -> Result<(), StoreError> {
-    for part in ["snapshot", "sled", "text", "segments"] {
+    for part in ["snapshot", "sled", "text", "segments", "blobs"] {
         let path = folder.join(part);
         let removed = match path.is_dir() {
             true => std::fs::remove_dir_all(&path),

@@ -4,15 +4,17 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `SHASSEG2` |
-//! | 6 × 4 | counts: dimensions D, documents N, documents of several passages M, passages P, granules G, nodes K |
-//! | 24 N | [`DocumentRow`] |
+//! | 8 | `SHASSEG3` |
+//! | 7 × 4 | counts: dimensions D, documents N, documents of several vectors M, passages P, vectors V, granules G, nodes K |
+//! | 32 N | [`DocumentRow`] |
 //! | 16 P | [`PassageRow`] |
-//! | 4 (P + M) | f32 scales of the vectors |
-//! | D (P + M) | int8 vectors: of the passages, then the means of documents of several passages |
+//! | 4 (V + M) | f32 scales of the vectors |
+//! | D (V + M) | int8 vectors: of the encoded passages, then the means of documents of several |
 //! | 2 (G + K) | f16 scales of the keys |
 //! | 64 (G + K) | keys, 4 bits a dimension: of the granules, then of the nodes of 16 granules of long documents |
 //! | 4 | crc32 of everything before |
+//!
+//! Of a document none, the first or all passages are encoded: texts can be searched before that.
 
 mod builder;
 
@@ -28,8 +30,8 @@ use crate::ops::granule_keys::KEY_BYTES;
 use builder::NODE_GRANULES;
 pub use builder::SegmentBuilder;
 
-const MAGIC: &[u8; 8] = b"SHASSEG2";
-const HEADER_BYTES: usize = 32;
+const MAGIC: &[u8; 8] = b"SHASSEG3";
+const HEADER_BYTES: usize = 36;
 
 /// Where a document lies in its segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
@@ -38,7 +40,11 @@ pub struct DocumentRow {
     /// First passage in the segment.
     pub first_passage: u32,
     pub n_passages: u32,
-    /// Number of its mean among the means; one of a single passage has none and shares that passage's vector.
+    /// First vector in the segment.
+    first_vector: u32,
+    /// So many of the first passages are encoded.
+    pub n_encoded: u32,
+    /// Number of its mean among the means; one of a single vector has none and shares that.
     mean: u32,
     /// First node among the nodes.
     first_node: u32,
@@ -52,6 +58,12 @@ impl DocumentRow {
     pub fn passages(&self) -> Range<usize> {
         let first = self.first_passage as usize;
         first..first + self.n_passages as usize
+    }
+
+    /// Vectors in the segment, those of its first passages.
+    pub fn vectors(&self) -> Range<usize> {
+        let first = self.first_vector as usize;
+        first..first + self.n_encoded as usize
     }
 }
 
@@ -130,28 +142,29 @@ impl Segment {
         bytemuck::cast_slice(self.part(Part::Passages))
     }
 
-    /// Int8 vectors `[n, dimensions]` and scales `[n]` of passages.
-    pub fn vectors(&self, passages: Range<usize>) -> (&[i8], &[f32]) {
+    /// Int8 vectors `[n, dimensions]` and scales `[n]`.
+    pub fn vectors(&self, vectors: Range<usize>) -> (&[i8], &[f32]) {
         let dimensions = self.counts.dimensions as usize;
         let codes: &[i8] = bytemuck::cast_slice(self.part(Part::Vectors));
         let scales: &[f32] = bytemuck::cast_slice(self.part(Part::VectorScales));
         (
-            &codes[passages.start * dimensions..passages.end * dimensions],
-            &scales[passages],
+            &codes[vectors.start * dimensions..vectors.end * dimensions],
+            &scales[vectors],
         )
     }
 
-    /// The int8 vector of a passage, `[dimensions]`, and its scale.
-    pub fn vector(&self, passage: usize) -> (&[i8], f32) {
-        let (codes, scales) = self.vectors(passage..passage + 1);
+    /// An int8 vector, `[dimensions]`, and its scale.
+    pub fn vector(&self, vector: usize) -> (&[i8], f32) {
+        let (codes, scales) = self.vectors(vector..vector + 1);
         (codes, scales[0])
     }
 
-    /// The mean of a document's vectors, not of unit length, as [`Segment::vector`]; a document has a passage.
-    pub fn mean(&self, document: &DocumentRow) -> (&[i8], f32) {
-        match document.n_passages {
-            1 => self.vector(document.first_passage as usize),
-            _ => self.vector(self.n_passages() + document.mean as usize),
+    /// The mean of a document's vectors, not of unit length, as [`Segment::vector`]; none where nothing is encoded.
+    pub fn mean(&self, document: &DocumentRow) -> Option<(&[i8], f32)> {
+        match document.n_encoded {
+            0 => None,
+            1 => Some(self.vector(document.first_vector as usize)),
+            _ => Some(self.vector(self.counts.vectors as usize + document.mean as usize)),
         }
     }
 
@@ -200,6 +213,7 @@ struct Counts {
     documents: u32,
     means: u32,
     passages: u32,
+    vectors: u32,
     granules: u32,
     nodes: u32,
 }
@@ -219,7 +233,7 @@ enum Part {
 impl Counts {
     /// Bytes of a part in the file, without its padding.
     fn part(&self, part: Part) -> Range<usize> {
-        let vectors = self.passages as usize + self.means as usize;
+        let vectors = self.vectors as usize + self.means as usize;
         let keys = self.granules as usize + self.nodes as usize;
         let lengths = [
             size_of::<DocumentRow>() * self.documents as usize,
@@ -269,14 +283,15 @@ mod tests {
             .collect();
         let mut builder = SegmentBuilder::default();
         let span = |passage: usize| passage * 10..passage * 10 + 5;
-        assert_eq!(builder.push([(span(0), &encodings[0])]), 0);
-        assert_eq!(builder.push([]), 1);
-        let last = [1, 2].map(|passage| (span(passage), &encodings[passage]));
-        assert_eq!(builder.push(last), 2);
+        assert_eq!(builder.push([span(0)], &encodings[..1]), 0);
+        assert_eq!(builder.push([], &[]), 1);
+        assert_eq!(builder.push([span(1), span(2)], &encodings[1..]), 2);
+        assert_eq!(builder.push([span(3), span(4)], &encodings[..1]), 3);
+        assert_eq!(builder.push([span(5)], &[]), 4);
         builder.write(&path)?;
         let segment = Segment::open(&path)?;
         assert!(segment.verify());
-        assert_eq!((segment.n_passages(), segment.n_granules()), (3, 3_006));
+        assert_eq!((segment.n_passages(), segment.n_granules()), (6, 3_007));
         let row = segment.rows()[2];
         assert_eq!(
             (row.span(), row.granules(), row.n_prefix_granules),
@@ -284,12 +299,16 @@ mod tests {
         );
         let (keys, scales) = segment.keys(row.granules());
         assert_eq!((keys.len(), scales.len()), (2_003 * KEY_BYTES, 2_003));
-        let [one, none, several] = *segment.documents() else {
-            panic!("three documents");
+        let [one, none, several, lead, waiting] = *segment.documents() else {
+            panic!("five documents");
         };
-        assert_eq!(segment.mean(&one), segment.vector(0));
+        assert_eq!(segment.mean(&one), Some(segment.vector(0)));
+        assert_eq!(segment.mean(&lead), Some(segment.vector(3)));
+        assert_eq!((segment.mean(&none), segment.mean(&waiting)), (None, None));
+        assert!(segment.rows()[4].granules().is_empty() && segment.rows()[5].granules().is_empty());
+        assert_eq!((waiting.passages(), waiting.vectors()), (5..6, 4..4));
         assert!(none.passages().is_empty() && segment.nodes(&none).1.is_empty());
-        let (mean, scale) = segment.mean(&several);
+        let (mean, scale) = segment.mean(&several).ok_or("has a mean")?;
         let mean: Vec<f32> = mean.iter().map(|&code| f32::from(code) * scale).collect();
         assert_eq!(mean, [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!((one.spread, several.spread), (0.0, 0.25));
@@ -305,7 +324,7 @@ mod tests {
         assert_eq!(keys, &segment.nodes(&several).0[63 * KEY_BYTES..]);
         assert!(segment.nodes_of(&one, 0..1).1.is_empty());
         let mut bytes = std::fs::read(&path)?;
-        bytes[40] ^= 1;
+        bytes[44] ^= 1;
         std::fs::write(&path, &bytes)?;
         assert!(!Segment::open(&path)?.verify());
         Ok(())

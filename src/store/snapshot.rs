@@ -3,6 +3,7 @@
 //! `SHASSNAP`, u32 format version, u32 crc32 of the rest, then [`SnapshotBody`] in `postcard`.
 
 use std::{
+    io::ErrorKind,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FORMAT_VERSION, StoreError,
-    records::{DocumentRecord, FileStatus, SectionRecord},
+    blobs::Blobs,
+    records::{DocumentRecord, ExtractedText, FileStatus, SectionRecord},
     segment::{DocumentRow, PassageRow, Segment},
     text_index::TextReader,
     write_atomically,
@@ -20,6 +22,8 @@ use crate::tree::Tree;
 
 const MAGIC: &[u8; 8] = b"SHASSNAP";
 const HEADER_BYTES: usize = 16;
+/// How often a snapshot is opened anew that was replaced while it was opened.
+const ATTEMPTS: usize = 4;
 
 /// What is published at once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,8 @@ pub struct SnapshotBody {
     pub documents: Vec<DocumentRecord>,
     /// Names of the segment files in use.
     pub segments: Vec<u32>,
+    /// Names of the blob files that hold texts.
+    pub blobs: Vec<u32>,
     pub statuses: Vec<FileStatus>,
     pub tree: Tree,
 }
@@ -41,18 +47,39 @@ pub struct Snapshot {
     pub body: SnapshotBody,
     pub text: TextReader,
     segments: Vec<(u32, Segment)>,
+    blobs: Vec<(u32, Blobs)>,
     /// Number of the first passage of each document, in the order of the body, and one more at the end.
     first_passages: Vec<u32>,
 }
 
 impl Snapshot {
     /// Opens what was last published in `folder`.
+    ///
+    /// # Errors
+    /// When there is no index, when another version wrote it, or when it is damaged.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            // What the snapshot names may go while it is opened, but then the next one is there already.
+            match Self::open_once(folder) {
+                Err(StoreError::Io { source, .. })
+                    if source.kind() == ErrorKind::NotFound && attempts.next().is_some() => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn open_once(folder: &Path) -> Result<Self, StoreError> {
         let body = read_body(folder)?;
         let segments = body
             .segments
             .iter()
             .map(|&segment| Ok((segment, Segment::open(&segment_path(folder, segment))?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let blobs = body
+            .blobs
+            .iter()
+            .map(|&blob| Ok((blob, Blobs::open(&blob_path(folder, blob))?)))
             .collect::<Result<Vec<_>, StoreError>>()?;
         let mut first_passages = vec![0];
         for document in &body.documents {
@@ -64,6 +91,7 @@ impl Snapshot {
             body,
             text,
             segments,
+            blobs,
             first_passages,
         };
         snapshot.check(folder)?;
@@ -95,6 +123,15 @@ impl Snapshot {
             .partition_point(|(name, _)| *name < record.segment);
         let segment = &self.segments[at].1;
         (segment, segment.documents()[record.row as usize])
+    }
+
+    /// The text of a document that is not its file; none where it is, or where its bytes are damaged.
+    pub fn extracted(&self, document: usize) -> Option<ExtractedText> {
+        let place = self.body.documents[document].text?;
+        let at = self
+            .blobs
+            .binary_search_by_key(&place.file, |(name, _)| *name);
+        self.blobs[at.ok()?].1.get(place.number)
     }
 
     /// A passage's row and the segment that holds it.
@@ -141,6 +178,11 @@ impl Snapshot {
         self.segments.iter().map(|(_, segment)| segment)
     }
 
+    /// The open blob files.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blobs> {
+        self.blobs.iter().map(|(_, blobs)| blobs)
+    }
+
     fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let whole = self.body.documents.iter().all(|document| {
             self.segments.iter().any(|(name, segment)| {
@@ -148,6 +190,7 @@ impl Snapshot {
                 *name == document.segment
                     && row.is_some_and(|row| {
                         row.n_passages == document.n_passages
+                            && row.n_encoded == document.n_encoded
                             && row.passages().end <= segment.n_passages()
                     })
             })
@@ -178,10 +221,15 @@ pub fn segment_path(folder: &Path, segment: u32) -> PathBuf {
     folder.join("segments").join(format!("{segment:06}.seg"))
 }
 
+/// Where a blob file lies.
+pub fn blob_path(folder: &Path, blob: u32) -> PathBuf {
+    folder.join("blobs").join(format!("{blob:06}.blob"))
+}
+
 fn read_body(folder: &Path) -> Result<SnapshotBody, StoreError> {
     let path = folder.join("snapshot");
     let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => StoreError::Absent {
+        ErrorKind::NotFound => StoreError::Absent {
             path: folder.to_owned(),
         },
         _ => StoreError::io(&path, source),

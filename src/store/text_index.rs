@@ -8,7 +8,7 @@ use std::{
 use tantivy::{
     DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader,
     TERMINATED, TantivyDocument, Term,
-    collector::TopDocs,
+    collector::{DocSetCollector, TopDocs},
     columnar::Column,
     directory::MmapDirectory,
     query::{BooleanQuery, EnableScoring, Occur, Query, TermQuery},
@@ -177,6 +177,25 @@ impl TextReader {
         Ok(scores)
     }
 
+    /// Documents of which a unit holds all terms of `words`; none where `words` has no terms.
+    pub fn holding(&self, words: &str) -> Result<Option<HashSet<u32>>, StoreError> {
+        let clauses = self.terms(words);
+        if clauses.is_empty() {
+            return Ok(None);
+        }
+        let clauses = clauses.into_iter().map(|term| {
+            let query = TermQuery::new(term, IndexRecordOption::Basic);
+            (Occur::Must, Box::new(query) as Box<dyn Query>)
+        });
+        let query = BooleanQuery::new(clauses.collect());
+        let searcher = self.reader.searcher();
+        let mut found = HashSet::new();
+        for address in searcher.search(&query, &DocSetCollector)? {
+            found.insert(self.unit(&searcher, address)?.document);
+        }
+        Ok(Some(found))
+    }
+
     /// The units of some documents in one segment of the text index, in order.
     fn units_of(
         &self,
@@ -219,15 +238,37 @@ impl TextReader {
 
     /// Any of the question's terms may match; each counts as often as it is asked.
     fn query(&self, question: &str) -> BooleanQuery {
-        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-        let mut terms = analyzer();
-        let mut stream = terms.token_stream(question);
-        while stream.advance() {
-            let term = Term::from_field_text(self.fields.text, &stream.token().text);
+        let clauses = self.terms(question).into_iter().map(|term| {
             let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            clauses.push((Occur::Should, Box::new(query)));
+            (Occur::Should, Box::new(query) as Box<dyn Query>)
+        });
+        BooleanQuery::new(clauses.collect())
+    }
+
+    fn terms(&self, text: &str) -> Vec<Term> {
+        let mut analyzer = analyzer();
+        let mut stream = analyzer.token_stream(text);
+        let mut terms = Vec::new();
+        while stream.advance() {
+            terms.push(Term::from_field_text(
+                self.fields.text,
+                &stream.token().text,
+            ));
         }
-        BooleanQuery::new(clauses)
+        terms
+    }
+
+    /// Number of units of every document.
+    pub fn units(&self) -> Result<HashMap<u32, u32>, StoreError> {
+        let mut units = HashMap::new();
+        for segment in self.reader.searcher().segment_readers() {
+            let document = segment.fast_fields().u64("document")?;
+            for unit in segment.doc_ids_alive() {
+                let id = document.first(unit).unwrap_or_default() as u32;
+                *units.entry(id).or_default() += 1;
+            }
+        }
+        Ok(units)
     }
 
     /// Number of units.

@@ -1,23 +1,46 @@
-//! The writer's side: sled holds documents, statuses and counters until they are published.
+//! The writer's side: sled holds everything that is published, and what it takes to bring that up to date.
 //!
-//! Tree `documents`: path → [`DocumentRecord`]; tree `statuses`: path → [`FileStatus`]; tree `meta`: `format`,
-//! `model`, `corpus`, `next_id`, `next_segment`. Values are `postcard`, numbers u32 little-endian.
+//! | tree | key | value |
+//! |---|---|---|
+//! | `documents` | path | [`DocumentRecord`] |
+//! | `files` | path | [`FileRecord`] |
+//! | `links` | document id, u32 big-endian | [`LinkRecord`] |
+//! | `nodes` | node id, u64 big-endian | [`Node`] |
+//! | `due` | [`Due`], one byte, and document id, u32 big-endian | nothing: it has still to be done |
+//! | `meta` | `format`, `model` | text |
+//! | | `next_id`, `next_segment`, `next_blob` | u32 little-endian |
+//! | | `changed` | u32 little-endian: documents that came, changed or went since the tree was built |
+//! | | `titles` | titles that texts were searched for |
+//! | | `published` | nothing, while the snapshot is as the database |
+//! | | `pending` | ids of documents whose text units are being replaced |
+//!
+//! Values are `postcard` unless said otherwise. One commit is one transaction over all trees. Text units lie outside of
+//! it, so their documents are pending from before they are touched until the transaction; where that never came, they
+//! are read again.
 
 use std::{
+    collections::HashMap,
+    convert::Infallible,
     fs,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, de::DeserializeOwned};
+use sled::{
+    Transactional,
+    transaction::{ConflictableTransactionError, TransactionError},
+};
 
 use super::{
     FORMAT_VERSION, StoreError,
-    records::{DocumentRecord, FileStatus},
-    segment::SegmentBuilder,
-    snapshot::{SnapshotBody, publish, segment_path},
-    text_index::TextWriter,
+    blobs::{BlobBuilder, Blobs},
+    lock::WriterLock,
+    records::{DocumentRecord, FileRecord, FileStatus, LinkRecord},
+    segment::{Segment, SegmentBuilder},
+    snapshot::{SnapshotBody, blob_path, publish, segment_path},
+    text_index::{TextReader, TextWriter},
 };
-use crate::tree::Tree;
+use crate::tree::{Node, Tree};
 
 /// Memory that sled may cache.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -27,45 +50,115 @@ pub struct StoreWriter {
     folder: PathBuf,
     database: sled::Db,
     documents: sled::Tree,
-    statuses: sled::Tree,
+    files: sled::Tree,
+    links: sled::Tree,
+    nodes: sled::Tree,
+    due: sled::Tree,
     meta: sled::Tree,
+    next: Counters,
+    n_writes: usize,
     pub text: TextWriter,
+    _lock: WriterLock,
 }
+
+/// What is given out once.
+#[derive(Debug, Clone, Copy)]
+struct Counters {
+    id: u32,
+    segment: u32,
+    blob: u32,
+}
+
+/// What is left to do with a document whose text has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Due {
+    /// Its text has to be searched for titles.
+    Link,
+    /// The tree has to take its vector in.
+    Grow,
+}
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+pub struct Commit {
+    pub documents: Vec<DocumentRecord>,
+    /// Paths of documents that are gone.
+    pub gone: Vec<String>,
+    pub files: Vec<FileRecord>,
+    pub gone_files: Vec<String>,
+    pub links: Vec<(u32, LinkRecord)>,
+    pub gone_links: Vec<u32>,
+    pub nodes: Vec<Node>,
+    pub gone_nodes: Vec<u64>,
+    /// What has still to be done with documents, and what is done.
+    pub due: Vec<(Due, u32)>,
+    pub done: Vec<(Due, u32)>,
+    /// Titles that texts were searched for, where they are others than before.
+    pub titles: Option<Vec<String>>,
+    /// Documents that came, changed or went since the tree was built, where that number changes.
+    pub changed: Option<u32>,
+}
+
+type Entries = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 impl StoreWriter {
     /// Opens or creates the index in `folder`, for an encoder with the fingerprint `model`.
     ///
     /// # Errors
     /// When another process writes, or when the index was made by another model or version.
-    pub fn open(folder: &Path, model: &str) -> Result<Self, StoreError> {
-        let segments = folder.join("segments");
-        fs::create_dir_all(&segments).map_err(|source| StoreError::io(&segments, source))?;
+    pub fn open(folder: &Path, model: &str, purpose: &str) -> Result<Self, StoreError> {
+        for part in ["segments", "blobs"] {
+            let path = folder.join(part);
+            fs::create_dir_all(&path).map_err(|source| StoreError::io(&path, source))?;
+        }
+        let lock = WriterLock::take(folder, purpose)?;
         let database = sled::Config::default()
             .path(folder.join("sled"))
             .cache_capacity(CACHE_BYTES)
-            .open()
-            .map_err(|error| match error {
-                sled::Error::Io(ref io)
-                    if io.kind() != std::io::ErrorKind::NotFound
-                        && io.to_string().contains("lock") =>
-                {
-                    StoreError::Locked {
-                        path: folder.to_owned(),
-                    }
-                }
-                error => StoreError::Database(error),
-            })?;
-        let writer = Self {
+            .open()?;
+        let meta = database.open_tree("meta")?;
+        expect(&meta, folder, "format", &FORMAT_VERSION.to_string())?;
+        expect(&meta, folder, "model", model)?;
+        let mut writer = Self {
             documents: database.open_tree("documents")?,
-            statuses: database.open_tree("statuses")?,
-            meta: database.open_tree("meta")?,
+            files: database.open_tree("files")?,
+            links: database.open_tree("links")?,
+            nodes: database.open_tree("nodes")?,
+            due: database.open_tree("due")?,
+            next: Counters {
+                id: number(&meta, "next_id")?,
+                segment: number(&meta, "next_segment")?,
+                blob: number(&meta, "next_blob")?,
+            },
+            meta,
+            n_writes: 0,
             text: TextWriter::open(&folder.join("text"))?,
             folder: folder.to_owned(),
             database,
+            _lock: lock,
         };
-        writer.expect("format", &FORMAT_VERSION.to_string())?;
-        writer.expect("model", model)?;
+        writer.recover()?;
         Ok(writer)
+    }
+
+    /// Has documents read again whose text units may not be those of their records.
+    fn recover(&mut self) -> Result<(), StoreError> {
+        let Some(pending) = self.meta.get("pending")? else {
+            return Ok(());
+        };
+        let ids: Vec<u32> = self.decode(&pending)?;
+        let mut commit = Commit::default();
+        for mut record in self.documents()? {
+            if ids.contains(&record.id) {
+                record.hash = [0; 32];
+                let file = record.file.as_ref().unwrap_or(&record.path);
+                commit.gone_files.push(file.clone());
+                commit.documents.push(record);
+            }
+        }
+        ids.iter().for_each(|&id| self.text.remove(id));
+        self.commit(commit, true)
     }
 
     /// All documents, by path.
@@ -78,124 +171,292 @@ impl StoreWriter {
 
     /// The document at `path`.
     pub fn document(&self, path: &str) -> Result<Option<DocumentRecord>, StoreError> {
-        self.documents
-            .get(path)?
-            .map(|value| self.decode(&value))
-            .transpose()
+        let found = self.documents.get(path)?;
+        found.map(|value| self.decode(&value)).transpose()
     }
 
-    /// Stores one document under its path.
-    pub fn put_document(&self, record: &DocumentRecord) -> Result<(), StoreError> {
-        self.documents.insert(&record.path, self.encode(record)?)?;
-        Ok(())
+    /// How many documents there are.
+    pub fn n_documents(&self) -> usize {
+        self.documents.len()
     }
 
-    /// Forgets the document at `path` and its text units.
-    pub fn remove_document(&self, path: &str) -> Result<(), StoreError> {
-        if let Some(value) = self.documents.remove(path)? {
-            let record: DocumentRecord = self.decode(&value)?;
-            self.text.remove(record.id);
-        }
-        Ok(())
+    /// What is known of every file, by path.
+    pub fn files(&self) -> Result<HashMap<String, FileRecord>, StoreError> {
+        let entries = self.files.iter().map(|entry| {
+            let record: FileRecord = self.decode(&entry?.1)?;
+            Ok((record.status.path.clone(), record))
+        });
+        entries.collect()
     }
 
-    /// Replaces all statuses.
-    pub fn put_statuses(&self, statuses: &[FileStatus]) -> Result<(), StoreError> {
-        self.statuses.clear()?;
-        for status in statuses {
-            self.statuses.insert(&status.path, self.encode(status)?)?;
-        }
-        Ok(())
+    /// What the document with this id refers to.
+    pub fn link(&self, id: u32) -> Result<LinkRecord, StoreError> {
+        let found = self.links.get(id.to_be_bytes())?;
+        found.map_or(Ok(LinkRecord::default()), |value| self.decode(&value))
+    }
+
+    /// The tree above the documents.
+    pub fn tree(&self) -> Result<Tree, StoreError> {
+        let nodes = self.nodes.iter().map(|entry| self.decode(&entry?.1));
+        Ok(Tree::new(nodes.collect::<Result<_, StoreError>>()?))
+    }
+
+    /// Documents with which this has still to be done.
+    pub fn due(&self, due: Due) -> Result<Vec<u32>, StoreError> {
+        let keys = self.due.scan_prefix([due as u8]).keys();
+        let id = |key: sled::IVec| key[1..].try_into().map_or(0, u32::from_be_bytes);
+        keys.map(|key| Ok(id(key?))).collect()
+    }
+
+    /// Titles that texts were searched for.
+    pub fn titles(&self) -> Result<Vec<String>, StoreError> {
+        let found = self.meta.get("titles")?;
+        found.map_or(Ok(Vec::new()), |value| self.decode(&value))
+    }
+
+    /// True while the snapshot is as the database.
+    pub fn is_published(&self) -> Result<bool, StoreError> {
+        Ok(self.meta.contains_key("published")?)
+    }
+
+    /// A segment that a document names.
+    pub fn segment(&self, name: u32) -> Result<Segment, StoreError> {
+        Segment::open(&segment_path(&self.folder, name))
+    }
+
+    /// A blob file that a document names.
+    pub fn blobs(&self, name: u32) -> Result<Blobs, StoreError> {
+        Blobs::open(&blob_path(&self.folder, name))
+    }
+
+    /// Reads the text units as they were last committed.
+    pub fn text_reader(&self) -> Result<TextReader, StoreError> {
+        TextReader::open(&self.folder.join("text"))
+    }
+
+    /// How many documents have changed since the tree was built.
+    pub fn changed(&self) -> Result<u32, StoreError> {
+        number(&self.meta, "changed")
+    }
+
+    /// Entries that were written since the store was opened.
+    pub fn n_writes(&self) -> usize {
+        self.n_writes
     }
 
     /// A document id that was never given before.
-    pub fn next_document_id(&self) -> Result<u32, StoreError> {
-        self.count("next_id")
+    pub fn next_document_id(&mut self) -> u32 {
+        self.next.id += 1;
+        self.next.id - 1
     }
 
     /// Writes a segment file and returns its name; it counts once a document names it.
-    pub fn write_segment(&self, segment: &SegmentBuilder) -> Result<u32, StoreError> {
-        let name = self.count("next_segment")?;
+    pub fn write_segment(&mut self, segment: &SegmentBuilder) -> Result<u32, StoreError> {
+        let name = self.next.segment;
         segment.write(&segment_path(&self.folder, name))?;
+        self.next.segment += 1;
         Ok(name)
     }
 
-    /// Makes lasting what was put so far, so that an interrupted run resumes here.
-    pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.text.commit()?;
+    /// The name of the blob file that [`StoreWriter::write_blobs`] writes next.
+    pub fn next_blob(&self) -> u32 {
+        self.next.blob
+    }
+
+    /// Writes a blob file; it counts once a document names it.
+    pub fn write_blobs(&mut self, blobs: &BlobBuilder) -> Result<(), StoreError> {
+        blobs.write(&blob_path(&self.folder, self.next.blob))?;
+        self.next.blob += 1;
+        Ok(())
+    }
+
+    /// Says that the text units of these documents are about to be replaced, and removes them.
+    pub fn replace_text(&mut self, ids: &[u32]) -> Result<(), StoreError> {
+        self.meta.insert("pending", self.encode(&ids)?)?;
+        self.database.flush()?;
+        ids.iter().for_each(|&id| self.text.remove(id));
+        Ok(())
+    }
+
+    /// Writes all of it or nothing, and makes it lasting, the text units added before as well where there are `texts`.
+    pub fn commit(&mut self, commit: Commit, texts: bool) -> Result<(), StoreError> {
+        if texts {
+            self.text.commit()?;
+        }
+        let [documents, files, links, nodes, due] = self.entries(&commit)?;
+        let mut meta: Entries = vec![(b"published".to_vec(), None)];
+        let counters = [
+            ("next_id", self.next.id),
+            ("next_segment", self.next.segment),
+            ("next_blob", self.next.blob),
+        ];
+        for (key, value) in counters
+            .into_iter()
+            .chain(commit.changed.map(|changed| ("changed", changed)))
+        {
+            meta.push((key.into(), Some(value.to_le_bytes().to_vec())));
+        }
+        if texts {
+            meta.push((b"pending".to_vec(), None));
+        }
+        if let Some(titles) = &commit.titles {
+            meta.push((b"titles".to_vec(), Some(self.encode(titles)?)));
+        }
+        let parts = [&documents, &files, &links, &nodes, &due];
+        self.n_writes += parts.map(Vec::len).iter().sum::<usize>();
+        let entries = [&documents, &files, &links, &nodes, &due, &meta];
+        let trees = (
+            &self.documents,
+            &self.files,
+            &self.links,
+            &self.nodes,
+            &self.due,
+            &self.meta,
+        );
+        let written = trees.transaction(|(documents, files, links, nodes, due, meta)| {
+            let trees = [documents, files, links, nodes, due, meta];
+            for (tree, entries) in trees.iter().zip(entries) {
+                for (key, value) in entries {
+                    match value {
+                        Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
+                        None => tree.remove(key.as_slice())?,
+                    };
+                }
+            }
+            Ok::<_, ConflictableTransactionError<Infallible>>(())
+        });
+        match written {
+            Ok(()) => {}
+            Err(TransactionError::Storage(error)) => return Err(error.into()),
+            Err(TransactionError::Abort(never)) => match never {},
+        }
         self.database.flush()?;
         Ok(())
     }
 
-    /// Publishes all documents and statuses with `tree`, then drops segment files that none needs.
-    pub fn publish(&mut self, corpus: &Path, tree: Tree) -> Result<(), StoreError> {
-        self.flush()?;
-        let mut documents = self.documents()?;
-        documents.sort_by_key(|document| document.id);
-        let mut segments: Vec<u32> = documents.iter().map(|document| document.segment).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        let statuses = self
-            .statuses
-            .iter()
-            .map(|entry| self.decode(&entry?.1))
-            .collect::<Result<_, StoreError>>()?;
-        let model = self
-            .meta
-            .get("model")?
-            .map(|value| String::from_utf8_lossy(&value).into_owned());
-        let body = SnapshotBody {
-            corpus: corpus.to_owned(),
-            model: model.unwrap_or_default(),
-            documents,
-            segments: segments.clone(),
-            statuses,
-            tree,
-        };
-        publish(&self.folder, &body)?;
-        let used: Vec<PathBuf> = segments
-            .iter()
-            .map(|&segment| segment_path(&self.folder, segment))
-            .collect();
-        let folder = self.folder.join("segments");
-        let entries = fs::read_dir(&folder).map_err(|source| StoreError::io(&folder, source))?;
-        for entry in entries
-            .flatten()
-            .filter(|entry| !used.contains(&entry.path()))
-        {
-            fs::remove_file(entry.path())
-                .map_err(|source| StoreError::io(&entry.path(), source))?;
+    fn entries(&self, commit: &Commit) -> Result<[Entries; 5], StoreError> {
+        let mut documents: Entries = gone(&commit.gone);
+        for record in &commit.documents {
+            documents.push((record.path.clone().into(), Some(self.encode(record)?)));
         }
-        Ok(())
+        let mut files: Entries = gone(&commit.gone_files);
+        for record in &commit.files {
+            files.push((
+                record.status.path.clone().into(),
+                Some(self.encode(record)?),
+            ));
+        }
+        let gone_links = commit.gone_links.iter();
+        let mut links: Entries = gone_links
+            .map(|id| (id.to_be_bytes().to_vec(), None))
+            .collect();
+        for (id, record) in &commit.links {
+            links.push((id.to_be_bytes().to_vec(), Some(self.encode(record)?)));
+        }
+        let gone_nodes = commit.gone_nodes.iter();
+        let mut nodes: Entries = gone_nodes
+            .map(|id| (id.to_be_bytes().to_vec(), None))
+            .collect();
+        for node in &commit.nodes {
+            nodes.push((node.id.to_be_bytes().to_vec(), Some(self.encode(node)?)));
+        }
+        let done = commit.done.iter().map(|&due| (due_key(due), None));
+        let due = commit.due.iter();
+        let due = due.map(|&due| (due_key(due), Some(Vec::new())));
+        Ok([documents, files, links, nodes, done.chain(due).collect()])
     }
 
-    fn expect(&self, key: &str, wanted: &str) -> Result<(), StoreError> {
-        match self.meta.get(key)? {
-            None => drop(self.meta.insert(key, wanted)?),
-            Some(found) if found.as_ref() == wanted.as_bytes() => {}
-            Some(found) => {
-                return Err(StoreError::Version {
-                    path: self.folder.clone(),
-                    found: format!("{key} {}", String::from_utf8_lossy(&found)),
-                });
+    /// Publishes everything, then drops the files that it does not name.
+    pub fn publish(&mut self, corpus: &Path) -> Result<(), StoreError> {
+        let mut documents = self.documents()?;
+        documents.sort_by_key(|document| document.id);
+        let sorted = |mut names: Vec<u32>| {
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        let segments = sorted(documents.iter().map(|own| own.segment).collect());
+        let texts = documents.iter().filter_map(|own| own.text);
+        let texts = sorted(texts.map(|place| place.file).collect());
+        let pieces = documents.iter().filter_map(|own| own.pieces);
+        let pieces = sorted(pieces.map(|place| place.file).collect());
+        let model = self.meta.get("model")?;
+        let body = SnapshotBody {
+            corpus: corpus.to_owned(),
+            model: model.map_or_else(String::new, |value| {
+                String::from_utf8_lossy(&value).into_owned()
+            }),
+            statuses: self.statuses()?,
+            tree: self.tree()?,
+            documents,
+            segments,
+            blobs: texts,
+        };
+        publish(&self.folder, &body)?;
+        self.meta.insert("published", &[])?;
+        let segments = body.segments.iter();
+        let segments = segments.map(|&name| segment_path(&self.folder, name));
+        let blobs = body.blobs.iter().chain(&pieces);
+        let blobs = blobs.map(|&name| blob_path(&self.folder, name));
+        self.keep_only("segments", &segments.collect::<Vec<_>>())?;
+        self.keep_only("blobs", &blobs.collect::<Vec<_>>())
+    }
+
+    fn statuses(&self) -> Result<Vec<FileStatus>, StoreError> {
+        let mut statuses = Vec::new();
+        for record in self.files()?.into_values() {
+            statuses.push(record.status);
+            statuses.extend(record.left_out);
+        }
+        statuses.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(statuses)
+    }
+
+    fn keep_only(&self, part: &str, used: &[PathBuf]) -> Result<(), StoreError> {
+        let folder = self.folder.join(part);
+        let entries = fs::read_dir(&folder).map_err(|source| StoreError::io(&folder, source))?;
+        for entry in entries.flatten() {
+            if !used.contains(&entry.path()) {
+                fs::remove_file(entry.path())
+                    .map_err(|source| StoreError::io(&entry.path(), source))?;
             }
         }
         Ok(())
-    }
-
-    fn count(&self, key: &str) -> Result<u32, StoreError> {
-        let number = |value: &[u8]| value.try_into().map(u32::from_le_bytes).unwrap_or_default();
-        let before = self.meta.fetch_and_update(key, |value| {
-            Some((value.map_or(0, number) + 1).to_le_bytes().to_vec())
-        })?;
-        Ok(before.map_or(0, |value| number(&value)))
     }
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
         postcard::to_stdvec(value).map_err(|error| StoreError::damaged(&self.folder, error))
     }
 
-    fn decode<T: for<'a> Deserialize<'a>>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
         postcard::from_bytes(bytes).map_err(|error| StoreError::damaged(&self.folder, error))
     }
+}
+
+fn gone(keys: &[String]) -> Entries {
+    keys.iter().map(|key| (key.clone().into(), None)).collect()
+}
+
+fn due_key((due, id): (Due, u32)) -> Vec<u8> {
+    [&[due as u8][..], &id.to_be_bytes()].concat()
+}
+
+fn expect(meta: &sled::Tree, folder: &Path, key: &str, wanted: &str) -> Result<(), StoreError> {
+    match meta.get(key)? {
+        None => drop(meta.insert(key, wanted)?),
+        Some(found) if found.as_ref() == wanted.as_bytes() => {}
+        Some(found) => {
+            return Err(StoreError::Version {
+                path: folder.to_owned(),
+                found: format!("{key} {}", String::from_utf8_lossy(&found)),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn number(meta: &sled::Tree, key: &str) -> Result<u32, StoreError> {
+    let value = meta.get(key)?;
+    let bytes = value.and_then(|value| value.as_ref().try_into().ok());
+    Ok(bytes.map_or(0, u32::from_le_bytes))
 }

@@ -14,7 +14,7 @@ use crate::ops::similarity::{normalise, product};
 const MAX_CATEGORIES: usize = 2_000;
 /// Nodes on top, at most, and children of a node.
 const MAX_TOP: usize = 12;
-const MAX_CHILDREN: usize = 20;
+pub(super) const MAX_CHILDREN: usize = 20;
 /// A cluster of less than one part in so many of the average is too small for a name.
 const SMALL_SHARE: usize = 3;
 /// How many more clusters are asked for where some were too small.
@@ -281,7 +281,7 @@ fn nodes(documents: &[TreeDocument], layers: &[Layer]) -> Tree {
         paths_above = paths;
         above_of.clone_from(&layer.assigned);
     }
-    tree
+    Tree::new(tree.nodes)
 }
 
 fn members(layer: &Layer) -> Vec<Vec<usize>> {
@@ -292,7 +292,7 @@ fn members(layer: &Layer) -> Vec<Vec<usize>> {
     members
 }
 
-fn mean(documents: &[TreeDocument], members: &[usize]) -> Vec<f32> {
+pub(super) fn mean(documents: &[TreeDocument], members: &[usize]) -> Vec<f32> {
     let dimensions = documents
         .iter()
         .map(|document| document.vector.len())
@@ -309,7 +309,7 @@ fn mean(documents: &[TreeDocument], members: &[usize]) -> Vec<f32> {
 }
 
 /// The same members at the same level always make the same id.
-fn node_id(level: Level, documents: &[TreeDocument], members: &[usize]) -> u64 {
+pub(super) fn node_id(level: Level, documents: &[TreeDocument], members: &[usize]) -> u64 {
     let mut paths: Vec<&str> = members.iter().map(|&own| documents[own].path).collect();
     paths.sort_unstable();
     let text = format!("{level}\n{}", paths.join("\n"));

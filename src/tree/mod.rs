@@ -7,14 +7,16 @@
 mod build;
 mod cluster;
 mod graph;
+mod grow;
 mod naming;
 mod words;
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
 pub use build::build;
+pub use grow::{Growth, OwnedDocument, grow};
 
 /// A layer of the tree above the documents; categories count upwards from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ impl std::fmt::Display for Level {
 /// The tree above the documents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tree {
-    /// Parents before children.
+    /// Parents before children; of one level the largest first.
     pub nodes: Vec<Node>,
 }
 
@@ -62,6 +64,54 @@ pub struct Node {
 }
 
 impl Tree {
+    /// Puts nodes in order: the broadest first, and of one level the largest.
+    pub fn new(mut nodes: Vec<Node>) -> Self {
+        nodes.sort_by_key(|node| (Reverse(node.level), Reverse(node.n_documents), node.id));
+        Self { nodes }
+    }
+
+    /// Gives every node the id of the one in `before` that most of its documents were in, if they were most of that.
+    pub fn with_ids_of(mut self, before: &Self) -> Self {
+        let mut ids: HashMap<u64, u64> = HashMap::new();
+        let mut levels: Vec<Level> = self.nodes.iter().map(|node| node.level).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        for level in levels {
+            let of_level = |tree: &Self| -> Vec<(u64, Vec<u32>)> {
+                let nodes = tree.nodes.iter().filter(|node| node.level == level);
+                nodes
+                    .map(|node| (node.id, tree.documents_below(node)))
+                    .collect()
+            };
+            let old = of_level(before);
+            let owners: HashMap<u32, usize> = old
+                .iter()
+                .enumerate()
+                .flat_map(|(place, (_, documents))| documents.iter().map(move |&own| (own, place)))
+                .collect();
+            for (id, documents) in of_level(&self) {
+                let mut shared: HashMap<usize, usize> = HashMap::new();
+                for place in documents.iter().filter_map(|own| owners.get(own)) {
+                    *shared.entry(*place).or_default() += 1;
+                }
+                // More than half of both can be said of one pair only.
+                let kept = shared.into_iter().find(|&(place, count)| {
+                    2 * count > documents.len() && 2 * count > old[place].1.len()
+                });
+                if let Some((place, _)) = kept {
+                    ids.insert(id, old[place].0);
+                }
+            }
+        }
+        let new = |id: &mut u64| *id = ids.get(id).copied().unwrap_or(*id);
+        for node in &mut self.nodes {
+            new(&mut node.id);
+            node.parent.iter_mut().for_each(new);
+            node.children.iter_mut().for_each(new);
+        }
+        Self::new(self.nodes)
+    }
+
     /// The node with this id.
     pub fn node(&self, id: u64) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)

@@ -7,7 +7,7 @@ use super::{
     markdown::{self, Kind},
     worker::Worker,
 };
-use crate::answer;
+use crate::answer::{self, SourceText};
 
 /// A file as it is now.
 pub struct FileText {
@@ -58,19 +58,19 @@ pub fn spawn(library: Arc<Library>) -> std::io::Result<Worker<usize, FileText>> 
 
 /// The absolute path of a document's file.
 pub fn path_of(library: &Library, document: usize) -> PathBuf {
-    answer::file_of(&library.snapshot, &library.record(document).path)
+    answer::file_of(&library.snapshot, library.record(document))
 }
 
 fn read(library: &Library, document: usize) -> FileText {
     let record = library.record(document);
-    let (text, problem) = match std::fs::read(path_of(library, document)) {
-        Ok(bytes) => (String::from_utf8_lossy(&bytes).into_owned(), None),
+    let (source, problem) = match SourceText::read(&library.snapshot, document) {
+        Ok(source) => (source, None),
         Err(error) => {
             let problem = format!(
                 "{} cannot be read: {error}. Run `shas index` to bring the index up to date.",
                 record.path
             );
-            (String::new(), Some(problem))
+            (SourceText::default(), Some(problem))
         }
     };
     let name = record.path.to_lowercase();
@@ -78,8 +78,8 @@ fn read(library: &Library, document: usize) -> FileText {
     FileText {
         document,
         problem,
-        changed: *blake3::hash(text.as_bytes()).as_bytes() != record.hash,
-        lines: markdown::lines(&text, is_markdown),
-        text,
+        changed: !source.is_current,
+        lines: markdown::lines(&source.text, is_markdown),
+        text: source.text,
     }
 }

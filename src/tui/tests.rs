@@ -169,6 +169,8 @@ fn a_question_lands_the_tree_and_shows_the_attention() {
 fn fixed_answer() -> Answered {
     let quote = "Arnaldo Cavallari made the first ciabatta in 1982 near Venice.";
     let citation = |line: usize, quote: &str| Citation {
+        collection: None,
+        place: None,
         path: "bread/Ciabatta.md".to_owned(),
         line_start: line,
         line_end: line,
@@ -210,6 +212,7 @@ fn fixed_answer() -> Answered {
         hits: vec![Hit {
             name: "二十八宿 › 角宿".to_owned(),
             document: 0,
+            place: None,
             path: "stars/二十八宿.md".to_owned(),
             start: 0,
             line: 1,

@@ -1,7 +1,7 @@
 //! A question's attention at every level, on the bundled vault and on a note without headings.
 
 use shas::{
-    ingest,
+    ingest::{self, IndexOptions},
     query::{FusionWeights, Level, Ranking, Target, rank},
     store::Snapshot,
 };
@@ -87,7 +87,14 @@ fn one_note_without_headings_is_attended_to() {
     let (notes, index) = (notes.expect("a folder"), index.expect("a folder"));
     let text = "The ciabatta was first baked near Venice in 1982.";
     std::fs::write(notes.path().join("bread.txt"), text).expect("writes");
-    ingest::index(notes.path(), index.path(), &ENCODER, &|_| ()).expect("indexes");
+    ingest::index(
+        notes.path(),
+        index.path(),
+        &ENCODER,
+        &IndexOptions::default(),
+        &|_| true,
+    )
+    .expect("indexes");
     let mut snapshot = Snapshot::open(index.path()).expect("opens");
     check_shares(&asked(&snapshot, "Where was the first ciabatta baked?"));
     snapshot.body.tree.nodes.clear();

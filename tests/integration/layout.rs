@@ -19,7 +19,7 @@ fn every_span_read_again_is_what_was_encoded() {
     };
     let mut checked = 0;
     for (index, record) in snapshot.body.documents.iter().enumerate() {
-        let bytes = std::fs::read(file_of(&snapshot, &record.path)).expect("reads");
+        let bytes = std::fs::read(file_of(&snapshot, record)).expect("reads");
         let text = String::from_utf8(bytes.clone()).expect("is text");
         let document = corpus::parse(&record.path, text);
         let layout = layout(&document, ENCODER.tokenizer(), &options).expect("cuts");

@@ -6,8 +6,13 @@ mod attention;
 mod bad_input;
 #[cfg(test)]
 mod commands;
+mod formats;
+#[cfg(test)]
+mod lasting;
 #[cfg(test)]
 mod layout;
+#[cfg(test)]
+mod links;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

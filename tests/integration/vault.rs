@@ -5,7 +5,12 @@ use std::{
     sync::LazyLock,
 };
 
-use shas::{ingest, model::Encoder, store::Snapshot, tree::Level};
+use shas::{
+    ingest::{self, IndexOptions},
+    model::Encoder,
+    store::Snapshot,
+    tree::Level,
+};
 
 /// The top of the project.
 pub fn project() -> &'static Path {
@@ -24,7 +29,14 @@ pub static ENCODER: LazyLock<Encoder> =
 /// The index of the bundled vault; the folder lives as long as the tests.
 pub static INDEX: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let outcome = ingest::index(&corpus(), folder.path(), &ENCODER, &|_| ()).expect("indexes");
+    let outcome = ingest::index(
+        &corpus(),
+        folder.path(),
+        &ENCODER,
+        &IndexOptions::default(),
+        &|_| true,
+    )
+    .expect("indexes");
     assert_eq!(outcome.indexed + outcome.skipped.len(), 153);
     folder
 });
@@ -82,7 +94,14 @@ fn domains_follow_the_subjects() {
 #[test]
 fn a_second_run_encodes_nothing_and_changes_nothing() {
     let before = snapshot().body;
-    let outcome = ingest::index(&corpus(), INDEX.path(), &ENCODER, &|_| ()).expect("indexes");
+    let outcome = ingest::index(
+        &corpus(),
+        INDEX.path(),
+        &ENCODER,
+        &IndexOptions::default(),
+        &|_| true,
+    )
+    .expect("indexes");
     assert_eq!(outcome.unchanged, outcome.indexed);
     let after = snapshot().body;
     assert_eq!(before.documents, after.documents);

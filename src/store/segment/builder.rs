@@ -31,34 +31,28 @@ pub struct SegmentBuilder {
 }
 
 impl SegmentBuilder {
-    /// Adds a document by its passages (bytes of its text, and encoding) and returns its number in the segment.
-    pub fn push<'a>(
+    /// Adds a document by its passages, as bytes of its text, and the encodings of all or of the first of them;
+    /// returns its number in the segment.
+    pub fn push(
         &mut self,
-        passages: impl IntoIterator<Item = (Range<usize>, &'a PassageEncoding)>,
+        passages: impl IntoIterator<Item = Range<usize>>,
+        encodings: &[PassageEncoding],
     ) -> u32 {
         let mut document = DocumentRow {
             first_passage: self.passages.len() as u32,
+            first_vector: self.vectors.scales.len() as u32,
+            n_encoded: encodings.len() as u32,
             mean: self.means.scales.len() as u32,
             first_node: self.nodes.len() as u32,
             ..DocumentRow::default()
         };
-        let mut mean = Vec::new();
-        for (span, encoding) in passages {
-            self.push_passage(span, encoding);
-            mean.resize(encoding.vector.len(), 0.0);
-            mean.iter_mut()
-                .zip(&encoding.vector)
-                .for_each(|(mean, value)| *mean += value);
+        for (at, span) in passages.into_iter().enumerate() {
+            self.push_passage(span, encodings.get(at));
         }
         let added = &self.passages[document.first_passage as usize..];
         document.n_passages = added.len() as u32;
-        if added.len() > 1 {
-            let share = 1.0 / added.len() as f32;
-            mean.iter_mut().for_each(|value| *value *= share);
-            // Vectors have length 1, so what their mean lacks of it is their variance, summed over dimensions.
-            let variance = (1.0 - product(&mean, &mean)).max(0.0) / mean.len() as f32;
-            document.spread = variance.sqrt();
-            self.means.push(&mean);
+        if encodings.len() > 1 {
+            document.spread = self.means.push_mean(encodings);
         }
         let granules = || added.iter().map(|passage| usize::from(passage.n_granules));
         if granules().sum::<usize>() > MAX_DOCUMENT_GRANULES {
@@ -71,26 +65,34 @@ impl SegmentBuilder {
         self.documents.len() as u32 - 1
     }
 
-    fn push_passage(&mut self, span: Range<usize>, encoding: &PassageEncoding) {
-        self.vectors.push(&encoding.vector);
+    fn push_passage(&mut self, span: Range<usize>, encoding: Option<&PassageEncoding>) {
         self.passages.push(PassageRow {
             start: span.start as u32,
             end: span.end as u32,
             first_granule: self.keys.len() as u32,
-            n_granules: encoding.keys.len() as u16,
-            n_prefix_granules: encoding.n_prefix_granules as u16,
+            n_granules: encoding.map_or(0, |encoding| encoding.keys.len()) as u16,
+            n_prefix_granules: encoding.map_or(0, |encoding| encoding.n_prefix_granules) as u16,
         });
-        self.keys.scales.extend_from_slice(&encoding.keys.scales);
-        self.keys.codes.extend_from_slice(&encoding.keys.codes);
+        if let Some(encoding) = encoding {
+            self.vectors.push(&encoding.vector);
+            self.keys.scales.extend_from_slice(&encoding.keys.scales);
+            self.keys.codes.extend_from_slice(&encoding.keys.codes);
+        }
+    }
+
+    /// Number of passages.
+    pub fn n_passages(&self) -> usize {
+        self.passages.len()
     }
 
     /// Writes the file whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let counts = Counts {
-            dimensions: (self.vectors.codes.len() / self.passages.len().max(1)) as u32,
+            dimensions: (self.vectors.codes.len() / self.vectors.scales.len().max(1)) as u32,
             documents: self.documents.len() as u32,
             means: self.means.scales.len() as u32,
             passages: self.passages.len() as u32,
+            vectors: self.vectors.scales.len() as u32,
             granules: self.keys.len() as u32,
             nodes: self.nodes.len() as u32,
         };
@@ -128,6 +130,20 @@ impl Vectors {
         let (codes, scales) = quantise(vector, vector.len().max(1));
         self.codes.extend(codes);
         self.scales.extend(scales);
+    }
+
+    /// Appends the mean of the vectors of some passages and returns their deviation about it, a dimension.
+    fn push_mean(&mut self, encodings: &[PassageEncoding]) -> f32 {
+        let share = 1.0 / encodings.len() as f32;
+        let mut mean = vec![0.0; encodings[0].vector.len()];
+        for encoding in encodings {
+            mean.iter_mut()
+                .zip(&encoding.vector)
+                .for_each(|(mean, value)| *mean += share * value);
+        }
+        self.push(&mean);
+        // Vectors have length 1, so what their mean lacks of it is their variance, summed over dimensions.
+        ((1.0 - product(&mean, &mean)).max(0.0) / mean.len() as f32).sqrt()
     }
 }
 

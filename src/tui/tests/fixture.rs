@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    ingest,
+    ingest::{self, IndexOptions},
     model::Encoder,
     store::{Snapshot, SnapshotBody},
     tree::{Level, Node, Tree},
@@ -76,7 +76,10 @@ pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
     }
     let index = folder.path().join("index");
     let encoder = Encoder::load(&model()).unwrap();
-    ingest::index(&corpus, &index, &encoder, &|_| {}).unwrap();
+    ingest::index(&corpus, &index, &encoder, &IndexOptions::default(), &|_| {
+        true
+    })
+    .unwrap();
     let mut body = Snapshot::open(&index).unwrap().body;
     let mut nodes = Vec::new();
     for (first, folder, names) in [

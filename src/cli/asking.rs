@@ -1,0 +1,145 @@
+//! `shas ask` and `shas search`, over one index or over several collections at once.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use super::{Common, collections, commands, output, paths};
+use crate::{
+    answer::{self, Answer, Citation},
+    query::{self, FusionWeights, RankedPassage, Ranking},
+    store::Snapshot,
+};
+
+/// An index to be asked, with its collection's name where it was asked for by that.
+struct Asked {
+    collection: Option<String>,
+    snapshot: Snapshot,
+}
+
+pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Result<()> {
+    let started = Instant::now();
+    let (asked, encoder) = (open(common)?, commands::encoder(common)?);
+    let loaded = started.elapsed();
+    let rankings = rank(&asked, &encoder, question)?;
+    let ranked = started.elapsed();
+    let mut answers = Vec::new();
+    for (asked, ranking) in asked.iter().zip(&rankings) {
+        let mut own = answer::answer(&asked.snapshot, &encoder, question, ranking, level)?;
+        for citation in &mut own.citations {
+            citation.collection.clone_from(&asked.collection);
+        }
+        answers.push((best_score(ranking), own));
+    }
+    let Some(mut answer) = merged(answers) else {
+        bail!("there is nothing to ask; name a collection or index a folder first");
+    };
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    answer.timings_ms = BTreeMap::from([
+        ("load", milliseconds(loaded)),
+        ("rank", milliseconds(ranked - loaded)),
+        ("answer", milliseconds(started.elapsed() - ranked)),
+    ]);
+    if common.json {
+        return output::json(&answer);
+    }
+    output::print_answer(&answer);
+    Ok(())
+}
+
+pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
+    let (asked, encoder) = (open(common)?, commands::encoder(common)?);
+    let rankings = rank(&asked, &encoder, question)?;
+    let hits = asked.iter().zip(&rankings).flat_map(|(asked, ranking)| {
+        let best = ranking.documents().take(limit);
+        best.map(move |ranked| (asked, ranked))
+    });
+    let mut hits: Vec<(&Asked, &RankedPassage)> = hits.collect();
+    hits.sort_by(|a, b| b.1.score.total_cmp(&a.1.score));
+    hits.truncate(limit);
+    let hits: Vec<output::Hit> = hits
+        .into_iter()
+        .map(|(asked, own)| hit(asked, own))
+        .collect();
+    if !common.json {
+        output::print_hits(&hits);
+        return Ok(());
+    }
+    let best = (0..rankings.len())
+        .max_by(|&a, &b| best_score(&rankings[a]).total_cmp(&best_score(&rankings[b])));
+    let attention =
+        best.map(|best| answer::attention(&asked[best].snapshot, &rankings[best].attention));
+    output::json(&json!({ "hits": hits, "attention": attention }))
+}
+
+fn open(common: &Common) -> Result<Vec<Asked>> {
+    if common.collection.is_empty() {
+        let snapshot = Snapshot::open(&paths::index_to_read(common)?)?;
+        return Ok(vec![Asked {
+            collection: None,
+            snapshot,
+        }]);
+    }
+    let names = common.collection.iter();
+    names
+        .map(|name| {
+            Ok(Asked {
+                snapshot: Snapshot::open(&collections::index_of(name)?)?,
+                collection: Some(name.clone()),
+            })
+        })
+        .collect()
+}
+
+fn rank(asked: &[Asked], encoder: &crate::model::Encoder, question: &str) -> Result<Vec<Ranking>> {
+    let snapshots: Vec<&Snapshot> = asked.iter().map(|own| &own.snapshot).collect();
+    let weights = FusionWeights::default();
+    Ok(query::rank_together(
+        &snapshots, encoder, question, &weights,
+    )?)
+}
+
+fn best_score(ranking: &Ranking) -> f32 {
+    let best = ranking.passages.first();
+    best.map_or(f32::NEG_INFINITY, |ranked| ranked.score)
+}
+
+/// The answer of the collection that has the best passage, with the best citations of all.
+fn merged(mut answers: Vec<(f32, Answer)>) -> Option<Answer> {
+    answers.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut answers = answers.into_iter().map(|(_, answer)| answer);
+    let mut best = answers.next()?;
+    let others: Vec<Citation> = answers.flat_map(|other| other.citations).collect();
+    if !others.is_empty() {
+        best.citations.extend(others);
+        best.citations.sort_by(|a, b| b.score.total_cmp(&a.score));
+        best.citations.truncate(answer::CITATIONS);
+    }
+    Some(best)
+}
+
+fn hit(asked: &Asked, ranked: &RankedPassage) -> output::Hit {
+    let place = answer::hit(&asked.snapshot, ranked);
+    output::Hit {
+        id: ranked.passage as u64,
+        level: "passage",
+        collection: asked.collection.clone(),
+        name: place.name,
+        path: place.path,
+        place: place.place,
+        line: place.line,
+        score: ranked.score,
+        parts: output::HitParts {
+            bm25: ranked.parts.bm25,
+            passage: ranked.parts.passage,
+            granule: ranked.parts.granule,
+            tree: ranked.parts.tree,
+            links: ranked.parts.links,
+        },
+        snippet: place.snippet,
+    }
+}

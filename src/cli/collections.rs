@@ -1,0 +1,114 @@
+//! Named collections: corpora that are asked by name, one or several at once.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Common, indexing, output, output::say, paths};
+use crate::{ingest::IndexOptions, store::Snapshot};
+
+/// A corpus with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collection {
+    pub corpus: PathBuf,
+    pub index: PathBuf,
+}
+
+/// Names a corpus and indexes it.
+pub fn add(common: &Common, name: &str, path: &Path) -> Result<()> {
+    let is_name = |character: char| character.is_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || !name.chars().all(is_name) {
+        bail!("`{name}` is no name; use letters, digits, `-`, `_` and `.`");
+    }
+    let corpus = indexing::corpus_of(path)?;
+    let mut all = read()?;
+    if let Some(other) = all.get(name).filter(|own| own.corpus != corpus) {
+        bail!(
+            "`{name}` is {} already; remove it first with `shas collection remove {name}`",
+            other.corpus.display()
+        );
+    }
+    let index = paths::index_of(common, &corpus)?;
+    let outcome = indexing::index_into(common, &corpus, &index, &IndexOptions::default())?;
+    all.insert(name.to_owned(), Collection { corpus, index });
+    write(&all)?;
+    say!("{name}: {} documents", outcome.indexed);
+    Ok(())
+}
+
+pub fn list(common: &Common) -> Result<()> {
+    let all = read()?;
+    if common.json {
+        return output::json(&json!({ "collections": all }));
+    }
+    if all.is_empty() {
+        say!("there are no collections; add one with `shas collection add NAME PATH`");
+    }
+    for (name, collection) in all {
+        let documents = match Snapshot::open(&collection.index) {
+            Ok(snapshot) => format!("{} documents", snapshot.body.documents.len()),
+            Err(error) => error.to_string(),
+        };
+        say!("{name}: {} ({documents})", collection.corpus.display());
+    }
+    Ok(())
+}
+
+/// Forgets a name; the index stays unless it is to go as well. The corpus is never touched.
+pub fn remove(name: &str, with_index: bool) -> Result<()> {
+    let mut all = read()?;
+    let collection = all.remove(name).with_context(|| unknown(name))?;
+    if with_index {
+        crate::store::remove(&collection.index)?;
+    }
+    write(&all)?;
+    match with_index {
+        true => say!("{name} is no collection any more, and its index is gone"),
+        false => say!(
+            "{name} is no collection any more; its index stays at {}",
+            collection.index.display()
+        ),
+    }
+    Ok(())
+}
+
+/// The index of a collection.
+pub fn index_of(name: &str) -> Result<PathBuf> {
+    let collection = read()?.remove(name);
+    Ok(collection.with_context(|| unknown(name))?.index)
+}
+
+fn unknown(name: &str) -> String {
+    format!("there is no collection `{name}`; `shas collection list` has their names")
+}
+
+fn file() -> Result<PathBuf> {
+    Ok(paths::data_folder()?.join("collections.json"))
+}
+
+fn read() -> Result<BTreeMap<String, Collection>> {
+    let path = file()?;
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let broken = || format!("{} cannot be read; repair or remove it", path.display());
+    let text = std::fs::read(&path).with_context(broken)?;
+    serde_json::from_slice(&text).with_context(broken)
+}
+
+/// Writes the file whole or not at all.
+fn write(all: &BTreeMap<String, Collection>) -> Result<()> {
+    let path = file()?;
+    let beside = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(paths::data_folder().map_err(std::io::Error::other)?)?;
+        std::fs::write(&beside, serde_json::to_vec_pretty(all)?)?;
+        std::fs::rename(&beside, &path)
+    };
+    write().with_context(|| format!("cannot write {}; check its permissions", path.display()))
+}

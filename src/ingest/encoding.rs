@@ -1,0 +1,217 @@
+//! Encoding: the word pieces that wait become vectors and granule keys, the most telling documents first.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{Event, IndexOptions, IngestError, Outcome, Progress, timed};
+use crate::{
+    model::{Encoder, PassageEncoding, PassageInput},
+    store::{
+        Blobs, Commit, DocumentRecord, Due, PassagePieces, Segment, SegmentBuilder, StoreError,
+        StoreWriter,
+    },
+};
+
+/// Passages that are encoded at once.
+const BATCH_PASSAGES: usize = 512;
+/// Passages after which a segment is written and progress is lasting.
+const SEGMENT_PASSAGES: usize = 2_048;
+/// Readers see what was encoded after at least so long, and publishing takes no more than one part in so many of the time.
+const PUBLISH_AFTER: Duration = Duration::from_secs(20);
+const PUBLISH_SHARE: u32 = 20;
+
+/// A document that is not encoded as far as it is wanted.
+pub(super) struct Waiting {
+    path: String,
+    /// So many of its first passages are to be encoded.
+    wanted: u32,
+}
+
+/// The documents that wait, the most recent and most linked first.
+pub(super) fn waiting(
+    store: &StoreWriter,
+    options: &IndexOptions,
+) -> Result<Vec<Waiting>, StoreError> {
+    let records = store.documents()?;
+    let mut linked: HashMap<u32, u32> = HashMap::new();
+    for link in records.iter().flat_map(|record| &record.links) {
+        *linked.entry(*link).or_default() += 1;
+    }
+    let wanted = |record: &DocumentRecord| match options.leads {
+        true => record.n_lead,
+        false => record.n_passages,
+    };
+    let waits = |record: &&DocumentRecord| record.n_encoded < wanted(record);
+    let waiting: Vec<&DocumentRecord> = records.iter().filter(waits).collect();
+    let recency = ranks(&waiting, |record| record.stamp.modified);
+    let links = ranks(&waiting, |record| {
+        u64::from(linked.get(&record.id).copied().unwrap_or(0))
+    });
+    let mut order: Vec<usize> = (0..waiting.len()).collect();
+    order.sort_by_key(|&at| (recency[at] + links[at], waiting[at].id));
+    let waiting = order.into_iter().map(|at| Waiting {
+        path: waiting[at].path.clone(),
+        wanted: wanted(waiting[at]),
+    });
+    Ok(waiting.collect())
+}
+
+/// The place of each document by a key, the largest first; equals share a place.
+fn ranks(records: &[&DocumentRecord], key: impl Fn(&DocumentRecord) -> u64) -> Vec<usize> {
+    let mut keys: Vec<u64> = records.iter().map(|record| key(record)).collect();
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    let place = |own: u64| keys.partition_point(|&other| other > own);
+    records.iter().map(|record| place(key(record))).collect()
+}
+
+/// Encodes what waits, and publishes from time to time.
+pub(super) fn encode(
+    waiting: &[Waiting],
+    corpus: &Path,
+    store: &mut StoreWriter,
+    encoder: &Encoder,
+    progress: Progress,
+    outcome: &mut Outcome,
+) -> Result<(), IngestError> {
+    let documents = waiting.len();
+    if documents == 0 {
+        return Ok(());
+    }
+    let mut goes_on = progress(Event::Waiting { documents });
+    let mut files = Files::default();
+    let mut segment = Vec::new();
+    let mut batch = Vec::new();
+    let (mut in_batch, mut in_segment) = (0, 0);
+    let mut published = Instant::now();
+    for (done, waiting) in waiting.iter().enumerate() {
+        let last = done + 1 == documents;
+        if let Some(open) = timed(&mut outcome.seconds.store, || files.open(waiting, store))? {
+            in_batch += open.pieces.len();
+            batch.push(open);
+        }
+        let mut tokens = 0;
+        if in_batch >= BATCH_PASSAGES || last || !goes_on {
+            in_segment += in_batch;
+            in_batch = 0;
+            let batch = std::mem::take(&mut batch);
+            let n_tokens =
+                |open: &Open| open.pieces.iter().map(|own| own.body.len()).sum::<usize>();
+            tokens = batch.iter().map(n_tokens).sum();
+            let encode = || encode_batch(batch, encoder);
+            segment.extend(timed(&mut outcome.seconds.encode, encode)?);
+        }
+        if in_segment >= SEGMENT_PASSAGES || last || !goes_on {
+            in_segment = 0;
+            let segment = std::mem::take(&mut segment);
+            let write = || write_segment(segment, store, &mut files);
+            timed(&mut outcome.seconds.store, write)?;
+            let waited = published.elapsed();
+            if !last && waited >= PUBLISH_AFTER {
+                let start = Instant::now();
+                timed(&mut outcome.seconds.store, || store.publish(corpus))?;
+                // The next time comes when this one is a small part of what lies between.
+                published = Instant::now()
+                    + (start.elapsed() * PUBLISH_SHARE).saturating_sub(PUBLISH_AFTER);
+            }
+        }
+        outcome.tokens += tokens;
+        if !goes_on {
+            return Err(IngestError::Stopped);
+        }
+        goes_on = progress(Event::Done {
+            documents: done + 1,
+            tokens,
+        });
+    }
+    Ok(())
+}
+
+/// A document at hand: its record and the pieces to encode.
+struct Open {
+    record: DocumentRecord,
+    pieces: Vec<PassagePieces>,
+}
+
+/// The files that hold what waits.
+#[derive(Default)]
+struct Files {
+    blobs: HashMap<u32, Blobs>,
+    segments: HashMap<u32, Segment>,
+}
+
+impl Files {
+    fn open(&mut self, waiting: &Waiting, store: &StoreWriter) -> Result<Option<Open>, StoreError> {
+        let Some(record) = store.document(&waiting.path)? else {
+            return Ok(None);
+        };
+        let Some(place) = record.pieces else {
+            return Ok(None);
+        };
+        let blobs = match self.blobs.entry(place.file) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(closed) => closed.insert(store.blobs(place.file)?),
+        };
+        if let Entry::Vacant(closed) = self.segments.entry(record.segment) {
+            closed.insert(store.segment(record.segment)?);
+        }
+        let pieces: Option<Vec<PassagePieces>> = blobs.get(place.number);
+        Ok(pieces.map(|mut pieces| {
+            pieces.truncate(waiting.wanted as usize);
+            Open { record, pieces }
+        }))
+    }
+}
+
+fn encode_batch(
+    batch: Vec<Open>,
+    encoder: &Encoder,
+) -> Result<Vec<(DocumentRecord, Vec<PassageEncoding>)>, IngestError> {
+    let inputs: Vec<Vec<PassageInput>> = batch
+        .iter()
+        .map(|open| {
+            let pieces = open.pieces.iter();
+            pieces
+                .map(|own| PassageInput {
+                    prefix: &own.prefix,
+                    body: &own.body,
+                })
+                .collect()
+        })
+        .collect();
+    let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
+    let encodings = encoder.encode_documents(&inputs)?;
+    let records = batch.into_iter().map(|open| open.record);
+    Ok(records.zip(encodings).collect())
+}
+
+fn write_segment(
+    encoded: Vec<(DocumentRecord, Vec<PassageEncoding>)>,
+    store: &mut StoreWriter,
+    files: &mut Files,
+) -> Result<(), StoreError> {
+    if encoded.is_empty() {
+        return Ok(());
+    }
+    let mut builder = SegmentBuilder::default();
+    let mut commit = Commit::default();
+    for (mut record, encodings) in encoded {
+        let before = &files.segments[&record.segment];
+        let passages = before.documents()[record.row as usize].passages();
+        let spans = before.rows()[passages].iter().map(|row| row.span());
+        record.row = builder.push(spans, &encodings);
+        record.n_encoded = encodings.len() as u32;
+        if record.n_encoded == record.n_passages {
+            record.pieces = None;
+        }
+        commit.due.push((Due::Grow, record.id));
+        commit.documents.push(record);
+    }
+    let name = store.write_segment(&builder)?;
+    for record in &mut commit.documents {
+        record.segment = name;
+    }
+    store.commit(commit, false)
+}

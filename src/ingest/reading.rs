@@ -1,0 +1,434 @@
+//! Reading: what has changed, cut into passages, and found by its text from here on.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use rayon::prelude::*;
+
+use super::{
+    Event, IngestError, Outcome, Progress,
+    records::{self, Incoming},
+    timed,
+};
+use crate::{
+    corpus::{self, Document, ScannedFile, Skipped},
+    model::config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
+    store::{
+        BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileStatus, SegmentBuilder, Stamp,
+        StoreError, StoreWriter,
+    },
+    text::{Layout, LayoutOptions, Tokenizer, layout},
+};
+
+/// Bytes of text that are cut and committed at once.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// What there is to read.
+pub(super) struct Source {
+    items: Items,
+    /// What the walk itself had to leave out.
+    skipped: Vec<Skipped>,
+    /// Files of the index that are no longer there.
+    gone: Vec<String>,
+}
+
+enum Items {
+    Files(Vec<ScannedFile>),
+    Documents(Vec<Document>),
+}
+
+/// Documents that are not as they were.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Ids of those that are new or whose text is.
+    pub read: HashSet<u32>,
+    /// Ids of those that are gone.
+    pub gone: HashSet<u32>,
+    /// Ids of those whose path or stamp alone is new.
+    pub renamed: HashSet<u32>,
+    /// Whether any file's status is new.
+    pub statuses: bool,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        !self.statuses
+            && [&self.read, &self.gone, &self.renamed]
+                .iter()
+                .all(|ids| ids.is_empty())
+    }
+}
+
+impl Source {
+    /// The files of `corpus` that do not look as the store knows them.
+    pub fn scan(corpus: &Path, store: &StoreWriter) -> Result<Self, IngestError> {
+        let (files, skipped) = corpus::scan(corpus)?;
+        let known = store.files()?;
+        let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let kept: HashSet<&str> = skipped.iter().map(|own| own.path.as_str()).collect();
+        let is_gone =
+            |path: &&String| !there.contains(path.as_str()) && !kept.contains(path.as_str());
+        let gone = known.keys().filter(is_gone).cloned().collect();
+        let looks_new = |file: &ScannedFile| {
+            let known = known.get(&file.path);
+            known.is_none_or(|known| known.stamp != Stamp::new(file.bytes, file.modified))
+        };
+        let skipped = skipped.into_iter().filter(|own| {
+            let known = known.get(&own.path);
+            known.is_none_or(|known| known.status.reason.as_ref() != Some(&own.reason))
+        });
+        let skipped = skipped.collect();
+        let files = files.into_iter().filter(looks_new).collect();
+        Ok(Self {
+            items: Items::Files(files),
+            skipped,
+            gone,
+        })
+    }
+
+    /// These documents and no others.
+    pub fn given(documents: Vec<Document>, store: &StoreWriter) -> Result<Self, StoreError> {
+        let there: HashSet<&str> = documents.iter().map(|own| own.path.as_str()).collect();
+        let known = store.files()?.into_keys();
+        let gone = known
+            .filter(|path| !there.contains(path.as_str()))
+            .collect();
+        Ok(Self {
+            items: Items::Documents(documents),
+            skipped: Vec::new(),
+            gone,
+        })
+    }
+}
+
+/// Reads, cuts and commits everything that has changed.
+pub(super) fn read(
+    source: Source,
+    store: &mut StoreWriter,
+    tokenizer: &Tokenizer,
+    progress: Progress,
+    outcome: &mut Outcome,
+) -> Result<Changes, IngestError> {
+    let mut reading = Reading::new(source.gone, store, tokenizer, outcome)?;
+    for skipped in source.skipped {
+        reading.leave_out(skipped);
+    }
+    match source.items {
+        Items::Files(files) => {
+            if !progress(Event::Found { files: files.len() }) {
+                return Err(IngestError::Stopped);
+            }
+            for (done, file) in files.iter().enumerate() {
+                reading.file(file)?;
+                let event = Event::Read {
+                    files: done + 1,
+                    documents: reading.n_documents,
+                };
+                if !progress(event) {
+                    reading.commit()?;
+                    return Err(IngestError::Stopped);
+                }
+            }
+        }
+        Items::Documents(documents) => {
+            for document in documents {
+                let status = records::indexed(&document.path);
+                reading.document(document, None, Stamp::default())?;
+                reading.commit.files.push(FileRecord {
+                    stamp: Stamp::default(),
+                    status,
+                    left_out: Vec::new(),
+                });
+            }
+        }
+    }
+    reading.finish()
+}
+
+/// A document of the index, as far as it takes to see whether it has changed.
+struct Known {
+    id: u32,
+    hash: [u8; 32],
+    /// The file that it stands in.
+    file: String,
+}
+
+struct Reading<'a> {
+    store: &'a mut StoreWriter,
+    tokenizer: &'a Tokenizer,
+    outcome: &'a mut Outcome,
+    known: HashMap<String, Known>,
+    /// Paths of the documents of files that hold several.
+    within: HashMap<String, Vec<String>>,
+    /// Paths of documents whose files are gone, by the hash of their text.
+    moved: HashMap<[u8; 32], String>,
+    gone_files: HashSet<String>,
+    batch: Vec<Incoming>,
+    bytes: usize,
+    commit: Commit,
+    changes: Changes,
+    n_documents: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn new(
+        gone: Vec<String>,
+        store: &'a mut StoreWriter,
+        tokenizer: &'a Tokenizer,
+        outcome: &'a mut Outcome,
+    ) -> Result<Self, IngestError> {
+        let gone_files: HashSet<String> = gone.into_iter().collect();
+        let (mut known, mut moved) = (HashMap::new(), HashMap::new());
+        let mut within: HashMap<String, Vec<String>> = HashMap::new();
+        for record in store.documents()? {
+            if let Some(file) = &record.file {
+                within
+                    .entry(file.clone())
+                    .or_default()
+                    .push(record.path.clone());
+            }
+            let file = record.file.unwrap_or_else(|| record.path.clone());
+            if gone_files.contains(&file) {
+                moved.insert(record.hash, record.path.clone());
+            }
+            let entry = Known {
+                id: record.id,
+                hash: record.hash,
+                file,
+            };
+            known.insert(record.path, entry);
+        }
+        Ok(Self {
+            store,
+            tokenizer,
+            outcome,
+            known,
+            within,
+            moved,
+            gone_files,
+            batch: Vec::new(),
+            bytes: 0,
+            commit: Commit::default(),
+            changes: Changes::default(),
+            n_documents: 0,
+        })
+    }
+
+    fn leave_out(&mut self, skipped: Skipped) {
+        self.changes.statuses = true;
+        self.commit.files.push(FileRecord {
+            stamp: Stamp::default(),
+            status: records::left_out(&skipped),
+            left_out: Vec::new(),
+        });
+        self.outcome.skipped.push(skipped);
+    }
+
+    /// Reads one file to its end; the documents that it held before and does not hold now are gone.
+    fn file(&mut self, file: &ScannedFile) -> Result<(), IngestError> {
+        let stamp = Stamp::new(file.bytes, file.modified);
+        let mut status = records::indexed(&file.path);
+        let mut left_out: Vec<FileStatus> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut documents = corpus::open(file);
+        loop {
+            let next = timed(&mut self.outcome.seconds.read, || documents.next());
+            match next {
+                Some(Ok(document)) => {
+                    seen.insert(document.path.clone());
+                    let within = (document.path != file.path).then(|| file.path.clone());
+                    self.document(document, within, stamp)?;
+                }
+                Some(Err(skipped)) => {
+                    match skipped.path == file.path {
+                        true => status = records::left_out(&skipped),
+                        false => left_out.push(records::left_out(&skipped)),
+                    }
+                    self.outcome.skipped.push(skipped);
+                }
+                None => break,
+            }
+        }
+        let mut before = self.within.remove(&file.path).unwrap_or_default();
+        before.push(file.path.clone());
+        before.retain(|path| !seen.contains(path));
+        before.into_iter().for_each(|path| self.forget(path));
+        self.changes.statuses = true;
+        self.commit.files.push(FileRecord {
+            stamp,
+            status,
+            left_out,
+        });
+        Ok(())
+    }
+
+    /// Takes a document in, unless it is as it was.
+    fn document(
+        &mut self,
+        document: Document,
+        file: Option<String>,
+        stamp: Stamp,
+    ) -> Result<(), IngestError> {
+        self.n_documents += 1;
+        let hash = *blake3::hash(document.text.as_bytes()).as_bytes();
+        let known = self.known.get(&document.path);
+        let before = match known {
+            Some(known) if known.hash == hash => Some(document.path.clone()),
+            Some(_) => None,
+            None => self.moved.remove(&hash),
+        };
+        if let Some(before) = before
+            && let Some(mut record) = self.store.document(&before)?
+        {
+            let is_same = record.title == document.title
+                && record.aliases == document.aliases
+                && record.tags == document.tags;
+            if before != document.path {
+                self.known.remove(&before);
+                self.commit.gone.push(before.clone());
+                self.changes.renamed.insert(record.id);
+                self.outcome.renamed += usize::from(is_same);
+            }
+            if is_same {
+                if before != document.path || record.stamp != stamp {
+                    record.path = document.path;
+                    record.file = file;
+                    record.stamp = stamp;
+                    self.commit.documents.push(record);
+                }
+                return Ok(());
+            }
+            return self.push(document, record.id, hash, (file, stamp));
+        }
+        let id = match self.known.get(&document.path) {
+            Some(known) => known.id,
+            None => self.store.next_document_id(),
+        };
+        self.push(document, id, hash, (file, stamp))
+    }
+
+    fn push(
+        &mut self,
+        document: Document,
+        id: u32,
+        hash: [u8; 32],
+        (file, stamp): (Option<String>, Stamp),
+    ) -> Result<(), IngestError> {
+        self.changes.read.insert(id);
+        self.bytes += document.text.len();
+        self.batch.push(Incoming {
+            document,
+            id,
+            hash,
+            stamp,
+            file,
+        });
+        match self.bytes >= BATCH_BYTES {
+            true => self.commit(),
+            false => Ok(()),
+        }
+    }
+
+    fn forget(&mut self, path: String) {
+        if let Some(known) = self.known.remove(&path) {
+            self.changes.gone.insert(known.id);
+            self.commit.gone.push(path);
+            self.commit.gone_links.push(known.id);
+            self.outcome.removed += 1;
+        }
+    }
+
+    fn finish(mut self) -> Result<Changes, IngestError> {
+        let gone = std::mem::take(&mut self.gone_files);
+        let of_gone = self
+            .known
+            .iter()
+            .filter(|(_, own)| gone.contains(&own.file));
+        let lost: Vec<String> = of_gone.map(|(path, _)| path.clone()).collect();
+        lost.into_iter().for_each(|path| self.forget(path));
+        self.changes.statuses |= !gone.is_empty();
+        self.commit.gone_files.extend(gone);
+        self.commit()?;
+        let n_documents = self.store.n_documents();
+        self.outcome.indexed = n_documents;
+        self.outcome.unchanged = n_documents - self.changes.read.len();
+        Ok(self.changes)
+    }
+
+    /// Cuts the batch and commits it with all that was found until now.
+    fn commit(&mut self) -> Result<(), IngestError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        let options = LayoutOptions {
+            max_tokens: MAX_PASSAGE_TOKENS,
+            max_prefix: MAX_PREFIX_TOKENS,
+        };
+        let cut = |incoming: &Incoming| layout(&incoming.document, self.tokenizer, &options);
+        let layouts = timed(&mut self.outcome.seconds.tokenise, || {
+            batch.par_iter().map(cut).collect::<Result<Vec<_>, _>>()
+        })?;
+        let commit = std::mem::take(&mut self.commit);
+        timed(&mut self.outcome.seconds.store, || {
+            store(&batch, &layouts, commit, self.store)
+        })
+    }
+}
+
+/// Commits a batch: text units, word pieces for the encoder, extracted texts and records.
+fn store(
+    batch: &[Incoming],
+    layouts: &[Layout],
+    mut commit: Commit,
+    store: &mut StoreWriter,
+) -> Result<(), IngestError> {
+    let gone = commit.gone_links.iter().copied();
+    let ids: Vec<u32> = batch.iter().map(|own| own.id).chain(gone).collect();
+    if ids.is_empty() {
+        let is_idle = commit.files.is_empty() && commit.gone_files.is_empty();
+        return match is_idle && commit.documents.is_empty() {
+            true => Ok(()),
+            false => Ok(store.commit(commit, false)?),
+        };
+    }
+    store.replace_text(&ids)?;
+    let (mut segment, mut pieces) = (SegmentBuilder::default(), BlobBuilder::default());
+    let mut texts = BlobBuilder::default();
+    let pieces_file = store.next_blob();
+    for (incoming, layout) in batch.iter().zip(layouts) {
+        let spans = layout.passages.iter().map(|passage| passage.span.clone());
+        let mut record = records::record(incoming, layout);
+        record.row = segment.push(spans, &[]);
+        record.pieces = Some(BlobPlace {
+            file: pieces_file,
+            number: pieces.push(&records::pieces(layout))?,
+        });
+        if let Some(text) = records::extracted(&incoming.document) {
+            record.text = Some(BlobPlace {
+                file: pieces_file + 1,
+                number: texts.push(&text)?,
+            });
+        }
+        records::add_text(incoming, layout, store)?;
+        let links = records::links(&incoming.document);
+        commit.links.push((incoming.id, links));
+        commit.due.push((Due::Link, incoming.id));
+        if layout.passages.is_empty() {
+            commit.due.push((Due::Grow, incoming.id));
+        }
+        commit.documents.push(record);
+    }
+    if !batch.is_empty() {
+        let name = store.write_segment(&segment)?;
+        let new = commit.documents.len() - batch.len();
+        for record in &mut commit.documents[new..] {
+            record.segment = name;
+        }
+        store.write_blobs(&pieces)?;
+        if !texts.is_empty() {
+            store.write_blobs(&texts)?;
+        }
+    }
+    Ok(store.commit(commit, true)?)
+}
