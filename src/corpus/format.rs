@@ -7,6 +7,12 @@ use std::{ffi::OsStr, path::Path};
 pub(super) enum Format {
     Markdown,
     Plain,
+    Html,
+    Epub,
+    Docx,
+    Odt,
+    Org,
+    Pdf,
     Canvas,
     Code,
 }
@@ -15,6 +21,12 @@ pub(super) enum Format {
 const ENDINGS: &[(Format, &[&str])] = &[
     (Format::Markdown, &["md", "markdown", "mdx"]),
     (Format::Plain, &["txt", "text"]),
+    (Format::Html, &["html", "htm", "xhtml"]),
+    (Format::Epub, &["epub"]),
+    (Format::Docx, &["docx"]),
+    (Format::Odt, &["odt"]),
+    (Format::Org, &["org"]),
+    (Format::Pdf, &["pdf"]),
     (Format::Canvas, &["canvas"]),
     (Format::Code, super::code::ENDINGS),
 ];

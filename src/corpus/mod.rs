@@ -3,21 +3,35 @@
 mod beir;
 mod canvas;
 mod code;
+mod content;
+mod docx;
+mod encoding;
+mod epub;
+mod extract;
 mod format;
 mod front_matter;
+mod html;
 mod index_note;
 mod markdown;
+mod odt;
+mod office;
 mod open;
+mod org;
+mod org_link;
+mod pdf;
 mod plain;
 mod resolve;
 mod vault;
 mod walk;
+mod xml;
+mod zipped;
 
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
 pub use markdown::path_in_hierarchy;
 pub use open::{Documents, open, parse, read};
+pub use pdf::{PdfPart, PdfText, read_pdf, read_pdfs_with};
 pub use resolve::LinkResolver;
 pub use walk::{ScannedFile, file_of, scan};
 
@@ -60,7 +74,7 @@ pub enum Origin {
 }
 
 /// A place in a file that bytes cannot name; it holds up to the next one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Byte of the extracted text.
     pub start: usize,

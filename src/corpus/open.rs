@@ -1,20 +1,31 @@
 //! From a file to its documents.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    path::Path,
+};
 
 use super::{
-    CorpusError, Document, Skipped, canvas, code,
+    CorpusError, Document, Skipped, canvas, code, content, docx,
+    encoding::decode,
+    epub,
     format::Format,
-    markdown, plain,
+    html, markdown, odt, org, pdf, plain,
     walk::{ScannedFile, scan, unreadable},
 };
 
 /// Files above this are not read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Archives above this are not opened.
+const MAX_ARCHIVE_BYTES: u64 = 512 << 20;
+/// PDFs above this are not opened.
+const MAX_PDF_BYTES: u64 = 256 << 20;
 /// A line above this is data, not prose.
 const MAX_LINE_BYTES: usize = 1 << 20;
 /// NUL bytes are looked for in this much of a file.
 const SNIFFED_BYTES: usize = 8 << 10;
+const BINARY: &str = "looks like a binary file, not text; give it its right ending";
 
 /// The documents of one file, in its order; an item's error means that this file or record is left out.
 pub type Documents = Box<dyn Iterator<Item = Result<Document, Skipped>> + Send>;
@@ -31,12 +42,27 @@ pub fn read(root: &Path) -> Result<impl Iterator<Item = Result<Document, Skipped
 
 /// Opens one file.
 pub fn open(file: &ScannedFile) -> Documents {
-    let document = match Format::by_name(&file.absolute) {
-        Some(Format::Markdown) => read_text(file, markdown::parse),
-        Some(Format::Canvas) => read_text(file, canvas::parse),
-        Some(Format::Code) => code::read(file),
-        _ => read_text(file, plain::parse),
+    let head = match content::head(&file.absolute) {
+        Ok(head) => head,
+        Err(error) => return one(Err(unreadable(file.path.clone(), &error))),
     };
+    let document = match Format::of(&file.absolute, &head) {
+        Err(reason) => Err(skipped(file, reason.to_owned())),
+        Ok(Format::Markdown) => read_text(file, markdown::parse),
+        Ok(Format::Plain) => read_text(file, plain::parse),
+        Ok(Format::Canvas) => read_text(file, canvas::parse),
+        Ok(Format::Code) => code::read(file),
+        Ok(Format::Org) => read_text(file, org::parse),
+        Ok(Format::Html) => read_html(file),
+        Ok(Format::Epub) => read_archive(file, epub::parse),
+        Ok(Format::Docx) => read_archive(file, docx::parse),
+        Ok(Format::Odt) => read_archive(file, odt::parse),
+        Ok(Format::Pdf) => read_pdf(file),
+    };
+    one(document.and_then(|document| finished(file, document)))
+}
+
+fn one(document: Result<Document, Skipped>) -> Documents {
     Box::new(std::iter::once(document))
 }
 
@@ -44,6 +70,8 @@ pub fn open(file: &ScannedFile) -> Documents {
 pub fn parse(path: &str, text: String) -> Document {
     match Format::by_name(Path::new(path)) {
         Some(Format::Markdown) => markdown::parse(path, text),
+        Some(Format::Html) => html::parse(path, text),
+        Some(Format::Org) => org::parse(path, text),
         Some(Format::Canvas) => canvas::parse(path, text),
         Some(Format::Code) => code::parse(path, text),
         _ => plain::parse(path, text),
@@ -55,32 +83,75 @@ pub(super) fn read_text(
     file: &ScannedFile,
     parse: fn(&str, String) -> Document,
 ) -> Result<Document, Skipped> {
-    let skip = |reason: String| Skipped {
+    let bytes = read_bytes(file, MAX_FILE_BYTES)?;
+    let text = checked_text(bytes).map_err(|reason| skipped(file, reason))?;
+    Ok(parse(&file.path, text))
+}
+
+fn read_html(file: &ScannedFile) -> Result<Document, Skipped> {
+    let source = decode(read_bytes(file, MAX_FILE_BYTES)?);
+    if source.as_bytes()[..source.len().min(SNIFFED_BYTES)].contains(&0) {
+        return Err(skipped(file, BINARY.to_owned()));
+    }
+    Ok(html::parse(&file.path, source))
+}
+
+/// Reads single files of an archive; the others, such as pictures, may be large.
+fn read_archive(
+    file: &ScannedFile,
+    parse: fn(&str, BufReader<File>) -> Result<Document, String>,
+) -> Result<Document, Skipped> {
+    check_size(file, MAX_ARCHIVE_BYTES)?;
+    let opened =
+        File::open(&file.absolute).map_err(|error| unreadable(file.path.clone(), &error))?;
+    parse(&file.path, BufReader::new(opened)).map_err(|reason| skipped(file, reason))
+}
+
+fn read_pdf(file: &ScannedFile) -> Result<Document, Skipped> {
+    check_size(file, MAX_PDF_BYTES)?;
+    pdf::parse(&file.path, &file.absolute).map_err(|reason| skipped(file, reason))
+}
+
+fn read_bytes(file: &ScannedFile, most: u64) -> Result<Vec<u8>, Skipped> {
+    check_size(file, most)?;
+    fs::read(&file.absolute).map_err(|error| unreadable(file.path.clone(), &error))
+}
+
+fn check_size(file: &ScannedFile, most: u64) -> Result<(), Skipped> {
+    if file.bytes <= most {
+        return Ok(());
+    }
+    let (megabytes, most) = (file.bytes >> 20, most >> 20);
+    Err(skipped(
+        file,
+        format!("is {megabytes} MB large; split it into files below {most} MB"),
+    ))
+}
+
+/// The document with what the file system says of it, where there is anything in it.
+fn finished(file: &ScannedFile, mut document: Document) -> Result<Document, Skipped> {
+    if document.blocks.is_empty() {
+        return Err(skipped(
+            file,
+            "is empty; there is nothing to index".to_owned(),
+        ));
+    }
+    document.modified = file.modified;
+    Ok(document)
+}
+
+fn skipped(file: &ScannedFile, reason: String) -> Skipped {
+    Skipped {
         path: file.path.clone(),
         reason,
         failed: false,
-    };
-    if file.bytes > MAX_FILE_BYTES {
-        let megabytes = file.bytes >> 20;
-        return Err(skip(format!(
-            "is {megabytes} MB large; split it into files below {} MB",
-            MAX_FILE_BYTES >> 20
-        )));
     }
-    let bytes = fs::read(&file.absolute).map_err(|error| unreadable(file.path.clone(), &error))?;
-    let text = checked_text(bytes).map_err(skip)?;
-    let mut document = parse(&file.path, text);
-    document.modified = file.modified;
-    if document.blocks.is_empty() {
-        return Err(skip("is empty; there is nothing to index".to_owned()));
-    }
-    Ok(document)
 }
 
 /// The bytes as text, or why they are none.
 fn checked_text(bytes: Vec<u8>) -> Result<String, String> {
     if bytes[..bytes.len().min(SNIFFED_BYTES)].contains(&0) {
-        return Err("looks like a binary file, not text; give it its right ending".to_owned());
+        return Err(BINARY.to_owned());
     }
     let longest = bytes.split(|&byte| byte == b'\n').enumerate();
     if let Some((line, content)) = longest.max_by_key(|(_, content)| content.len())

@@ -119,7 +119,7 @@ fn folded(name: &str) -> String {
 }
 
 /// `folder/target` with `.` and `..` taken.
-fn joined(folder: &str, target: &str) -> String {
+pub(super) fn joined(folder: &str, target: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in target.split('/') {
         match part {

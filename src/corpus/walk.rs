@@ -14,7 +14,7 @@ use std::{
 use ignore::WalkBuilder;
 
 use super::{
-    CorpusError, Skipped,
+    CorpusError, Skipped, content,
     format::Format,
     vault::{Vaults, is_filled_by_tools},
 };
@@ -74,8 +74,8 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
             Ok(entry) if entry.file_type().is_some_and(|own| own.is_dir()) => {
                 vaults.enter(entry.path());
             }
-            Ok(entry) if Format::by_name(entry.path()).is_none() => {}
             Ok(entry) if vaults.leave_out(entry.path()) => {}
+            Ok(entry) if !is_offered(entry.path()) => {}
             Ok(entry) => match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => {
                     files.push(scanned(
@@ -95,6 +95,16 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
         }
     }
     Ok((files, skipped))
+}
+
+/// True for a file whose name promises a format; of other names, where the content shows one.
+fn is_offered(path: &Path) -> bool {
+    if Format::by_name(path).is_some() {
+        return true;
+    }
+    // Pipes are not opened: they would wait for a writer.
+    let opened = content::may_be_document(path) && path.is_file();
+    opened && content::head(path).is_ok_and(|head| Format::of(path, &head).is_ok())
 }
 
 fn scanned(path: String, absolute: &Path, metadata: &Metadata) -> ScannedFile {
@@ -189,6 +199,28 @@ mod tests {
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].0 == "a/loop" && problems[0].1.contains("the loop is not followed"));
         assert!(problems[1].0 == "gone.md" && problems[1].1.contains("link to nothing"));
+        Ok(())
+    }
+
+    #[test]
+    fn other_names_are_offered_where_their_content_is_text() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        for (name, content) in [
+            ("README", "Read this."),
+            ("b.rst", "Text."),
+            ("c.unknown", "%PDF-1.4"),
+            ("d.dat", "\0\u{1}"),
+            ("e.svg", "<svg>"),
+            ("empty", ""),
+            ("f.png", "text"),
+            ("g.md", "\0"),
+        ] {
+            fs::write(folder.path().join(name), content)?;
+        }
+        let (files, skipped) = scan(folder.path()).map_err(std::io::Error::other)?;
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["README", "b.rst", "c.unknown", "g.md"]);
+        assert_eq!(skipped, []);
         Ok(())
     }
 }
