@@ -16,8 +16,8 @@ use crate::{
     corpus::{self, Document, ScannedFile, Skipped},
     model::config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
     store::{
-        BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileStatus, SegmentBuilder, Stamp,
-        StoreError, StoreWriter,
+        BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileState, FileStatus, SegmentBuilder,
+        Stamp, StoreError, StoreWriter,
     },
     text::{Layout, LayoutOptions, Tokenizer, layout},
 };
@@ -32,6 +32,8 @@ pub(super) struct Source {
     skipped: Vec<Skipped>,
     /// Files of the index that are no longer there.
     gone: Vec<String>,
+    /// Why files could not be read the last time; they are tried again each time.
+    failed: HashMap<String, Option<String>>,
 }
 
 enum Items {
@@ -88,11 +90,16 @@ impl Source {
             known.is_none_or(|known| known.status.reason.as_ref() != Some(&own.reason))
         });
         let skipped = skipped.collect();
+        let failed = known.values().map(|known| &known.status);
+        let failed = failed.filter(|status| status.state == FileState::Failed);
+        let failed = failed.map(|status| (status.path.clone(), status.reason.clone()));
+        let failed = failed.collect();
         let files = files.into_iter().filter(looks_new).collect();
         Ok(Self {
             items: Items::Files(files),
             skipped,
             gone,
+            failed,
         })
     }
 
@@ -107,6 +114,7 @@ impl Source {
             items: Items::Documents(documents),
             skipped: Vec::new(),
             gone,
+            failed: HashMap::new(),
         })
     }
 }
@@ -119,7 +127,7 @@ pub(super) fn read(
     progress: Progress,
     outcome: &mut Outcome,
 ) -> Result<Changes, IngestError> {
-    let mut reading = Reading::new(source.gone, store, tokenizer, outcome)?;
+    let mut reading = Reading::new((source.gone, source.failed), store, tokenizer, outcome)?;
     for skipped in source.skipped {
         reading.leave_out(skipped);
     }
@@ -173,6 +181,7 @@ struct Reading<'a> {
     /// Paths of documents whose files are gone, by the hash of their text.
     moved: HashMap<[u8; 32], String>,
     gone_files: HashSet<String>,
+    failed: HashMap<String, Option<String>>,
     batch: Vec<Incoming>,
     bytes: usize,
     commit: Commit,
@@ -182,7 +191,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(
-        gone: Vec<String>,
+        (gone, failed): (Vec<String>, HashMap<String, Option<String>>),
         store: &'a mut StoreWriter,
         tokenizer: &'a Tokenizer,
         outcome: &'a mut Outcome,
@@ -216,6 +225,7 @@ impl<'a> Reading<'a> {
             within,
             moved,
             gone_files,
+            failed,
             batch: Vec::new(),
             bytes: 0,
             commit: Commit::default(),
@@ -236,7 +246,7 @@ impl<'a> Reading<'a> {
 
     /// Reads one file to its end; the documents that it held before and does not hold now are gone.
     fn file(&mut self, file: &ScannedFile) -> Result<(), IngestError> {
-        let stamp = Stamp::new(file.bytes, file.modified);
+        let mut stamp = Stamp::new(file.bytes, file.modified);
         let mut status = records::indexed(&file.path);
         let mut left_out: Vec<FileStatus> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
@@ -263,6 +273,13 @@ impl<'a> Reading<'a> {
         before.push(file.path.clone());
         before.retain(|path| !seen.contains(path));
         before.into_iter().for_each(|path| self.forget(path));
+        if status.state == FileState::Failed {
+            // Permissions change without a trace in the stamp.
+            stamp = Stamp::default();
+            if self.failed.get(&file.path) == Some(&status.reason) {
+                return Ok(());
+            }
+        }
         self.changes.statuses = true;
         self.commit.files.push(FileRecord {
             stamp,

@@ -76,7 +76,10 @@ const NOTES: [(&str, &str); 4] = [
         "b/Comet.md",
         "# Comets\n\nA comet is ice and dust. It shone above the Basalt Plateau.\n",
     ),
-    ("b/Basalt.md", "# Basalt\n\nBasalt is a dark rock that was once lava.\n"),
+    (
+        "b/Basalt.md",
+        "# Basalt\n\nBasalt is a dark rock that was once lava.\n",
+    ),
 ];
 
 #[test]
