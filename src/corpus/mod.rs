@@ -1,8 +1,10 @@
 //! Where do documents come from? Here is a folder, gimme its [`Document`]s.
 
 mod beir;
+mod dump;
 mod format;
 mod front_matter;
+mod json_lines;
 mod markdown;
 mod open;
 mod plain;
@@ -12,6 +14,8 @@ mod walk;
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
 pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
+pub use dump::{decompressed, open_dump};
+pub use json_lines::open_lines;
 pub use open::{Documents, open, parse, read};
 pub use resolve::LinkResolver;
 pub use walk::{ScannedFile, scan};

@@ -3,9 +3,9 @@
 use std::{fs, path::Path};
 
 use super::{
-    CorpusError, Document, Skipped,
+    CorpusError, Document, Skipped, dump,
     format::Format,
-    markdown, plain,
+    json_lines, markdown, plain,
     walk::{ScannedFile, scan, unreadable},
 };
 
@@ -32,6 +32,9 @@ pub fn read(root: &Path) -> Result<impl Iterator<Item = Result<Document, Skipped
 /// Opens one file.
 pub fn open(file: &ScannedFile) -> Documents {
     let document = match Format::by_name(&file.absolute) {
+        Some(Format::Dump) => return dump::open(file),
+        Some(Format::JsonLines) => return json_lines::open(file),
+        None if dump::begins_like_one(&file.absolute) => return dump::open(file),
         Some(Format::Markdown) => read_text(file, markdown::parse),
         _ => read_text(file, plain::parse),
     };
