@@ -210,3 +210,93 @@ fn tags(value: &Value) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// What is read, a line each: `path | title | tags | line | text`, or `path: reason`.
+    #[track_caller]
+    fn check(lines: &[u8], expected: &[&str]) {
+        let items = open_lines(Cursor::new(lines.to_vec()), "f.jsonl");
+        let told = items.map(|item| match item {
+            Ok(document) => {
+                let line = match &document.origin {
+                    Origin::Extracted(marks) => marks[0].line.unwrap_or(0),
+                    Origin::File => 0,
+                };
+                let tags = document.tags.join(",");
+                format!(
+                    "{} | {} | {tags} | {line} | {}",
+                    document.path, document.title, document.text
+                )
+            }
+            Err(skipped) => format!("{}: {}", skipped.path, skipped.reason),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn lines_become_documents() {
+        check(
+            br#"{"_id": "d1", "title": "Bread", "text": "Old.\n\nGood.", "metadata": {"url": "x"}}"#,
+            &["f.jsonl/d1 | Bread |  | 1 | Old.\n\nGood."],
+        );
+        check(
+            b"\xef\xbb\xbf{\"id\": 7, \"contents\": \"a\", \"tags\": [\"B\", \"#c\", \"b\"], \"url\": \"x\"}\r\n\n\
+              {\"body\": \"b\", \"tags\": \"x, y\"}\n{\"id\": 7, \"text\": [\"c\", \"d\"]}\n{\"id\": \"t\", \"title\": \"T\", \"text\": \"\"}",
+            &[
+                "f.jsonl/7 | 7 | B,c | 1 | a",
+                "f.jsonl/line 3 | line 3 | x,y | 3 | b",
+                "f.jsonl/7 (line 4) | 7 |  | 4 | c\n\nd",
+                "f.jsonl/t | T |  | 5 | T",
+            ],
+        );
+        check(b"", &[]);
+    }
+
+    #[test]
+    fn bad_lines_are_told_and_the_rest_is_read() {
+        let told = |lines: &[u8], expected: &str| {
+            let mut items = open_lines(Cursor::new(lines.to_vec()), "f");
+            let skipped = items.next().and_then(Result::err).expect("is bad");
+            assert!(skipped.reason.starts_with(expected), "{}", skipped.reason);
+            assert_eq!(items.filter(Result::is_ok).count(), 1);
+        };
+        let good = b"\n{\"text\": \"good\"}\n";
+        told(
+            &[b"{\"text\": ".as_slice(), good].concat(),
+            "line 1 is not a JSON object",
+        );
+        told(
+            &[b"[1, 2]".as_slice(), good].concat(),
+            "line 1 is not a JSON object",
+        );
+        told(
+            &[b"\n{\"a\": 1}".as_slice(), good].concat(),
+            "line 2 has no text",
+        );
+        told(
+            &[b"\xff\xfe".as_slice(), good].concat(),
+            "line 1 is not a JSON object",
+        );
+        told(
+            &[vec![b'['; 100_000].as_slice(), good].concat(),
+            "line 1 is not a JSON object",
+        );
+        told(
+            &[vec![b'x'; MAX_LINE_BYTES + 1].as_slice(), good].concat(),
+            "line 1 is longer than 16 MB",
+        );
+        let items = open_lines(Cursor::new("no\n".repeat(1_000)), "f");
+        let all: Vec<_> = items.filter_map(Result::err).collect();
+        assert_eq!(all.len(), MAX_BAD_LINES);
+        assert!(
+            all[MAX_BAD_LINES - 1]
+                .reason
+                .ends_with("the rest is not read")
+        );
+    }
+}

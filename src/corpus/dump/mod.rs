@@ -334,3 +334,6 @@ fn failed(path: String, reason: String) -> Skipped {
         failed,
     }
 }
+
+#[cfg(test)]
+mod tests;
