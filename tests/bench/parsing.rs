@@ -12,6 +12,10 @@ use std::{
     fs::File,
     io::{BufReader, Cursor, Read},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use quick_xml::events::Event;
@@ -23,8 +27,14 @@ use shas::{
 use support::{Result, median, project, seconds};
 
 const RUNS: usize = 3;
-/// Articles that are cut into passages.
+/// Text that is cut into passages beside the tokenizer.
 const CUT_BYTES: usize = 2 << 20;
+/// Text after which parsing and cutting stops.
+const MAX_TEXT_BYTES: usize = 16 << 20;
+const OPTIONS: LayoutOptions = LayoutOptions {
+    max_tokens: MAX_PASSAGE_TOKENS,
+    max_prefix: MAX_PREFIX_TOKENS,
+};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).filter(|own| own != "--bench");
@@ -72,50 +82,73 @@ fn measure(dump: &Path, tokenizer: &Tokenizer) -> Result<()> {
         "  parsing into documents   {parsing:8.1} MB/s, {:.2} of walking",
         parsing / walking
     );
-    cut(&documents, xml.len(), parsing, tokenizer)
+    tokenise(&documents, tokenizer)?;
+    let whole = parse_and_cut(xml, tokenizer)?;
+    println!("  parsing and cutting      {whole:8.1} MB/s of XML");
+    Ok(())
 }
 
-/// Cuts the first documents, and projects their share of the text onto the XML.
-fn cut(
-    documents: &[Document],
-    xml_bytes: usize,
-    parsing: f64,
-    tokenizer: &Tokenizer,
-) -> Result<()> {
-    let options = LayoutOptions {
-        max_tokens: MAX_PASSAGE_TOKENS,
-        max_prefix: MAX_PREFIX_TOKENS,
-    };
-    let text_bytes: usize = documents.iter().map(|document| document.text.len()).sum();
+/// Cutting into passages beside the tokenizer alone, on the first documents.
+fn tokenise(documents: &[Document], tokenizer: &Tokenizer) -> Result<()> {
     let mut bytes = 0;
     let some = documents.iter().take_while(|document| {
         bytes += document.text.len();
         bytes <= CUT_BYTES
     });
     let some: Vec<&Document> = some.collect();
-    let cut_bytes: usize = some.iter().map(|document| document.text.len()).sum();
-    let tokenising = speed(cut_bytes, || {
+    let bytes: usize = some.iter().map(|document| document.text.len()).sum();
+    let tokenising = speed(bytes, || {
         for document in &some {
             tokenizer.tokenize(&document.text)?;
         }
         Ok(0)
     })?;
-    let cutting = speed(cut_bytes, || {
+    let cutting = speed(bytes, || {
         for document in &some {
-            layout(document, tokenizer, &options)?;
+            layout(document, tokenizer, &OPTIONS)?;
         }
         Ok(0)
     })?;
-    let share = text_bytes as f64 / xml_bytes as f64;
-    let whole = 1.0 / (1.0 / parsing + share / cutting);
-    println!("  text is {share:.2} of the XML");
     println!("  tokenising alone         {tokenising:8.1} MB/s of text");
     println!(
         "  cutting into passages    {cutting:8.1} MB/s of text, {:.2} of tokenising",
         cutting / tokenising
     );
-    println!("  parsing and cutting      {whole:8.1} MB/s of XML");
     Ok(())
+}
+
+/// Parses and cuts page by page; stops after enough text.
+fn parse_and_cut(xml: Vec<u8>, tokenizer: &Tokenizer) -> Result<f64> {
+    speed(0, || {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = Counted {
+            xml: Cursor::new(xml.clone()),
+            read: Arc::clone(&read),
+        };
+        let mut bytes = 0;
+        for document in corpus::open_dump(counted, "dump").flatten() {
+            layout(&document, tokenizer, &OPTIONS)?;
+            bytes += document.text.len();
+            if bytes > MAX_TEXT_BYTES {
+                break;
+            }
+        }
+        Ok(read.load(Ordering::Relaxed))
+    })
+}
+
+/// Counts the bytes that are read.
+struct Counted {
+    xml: Cursor<Vec<u8>>,
+    read: Arc<AtomicUsize>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.xml.read(buffer)?;
+        self.read.fetch_add(count, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// Megabytes a second of `work` over `bytes`, or over as many as it gives.

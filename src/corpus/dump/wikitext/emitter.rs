@@ -9,7 +9,7 @@ use super::{
     lines::Quotes,
     link::{Meaning, meaning},
     regions::{Kind, Region, regions},
-    templates::{Kept, is_named, kept},
+    templates::{Kept, is_named, kept, number_length},
     writer::Writer,
 };
 use crate::corpus::{BlockKind, dump::namespaces::Namespaces};
@@ -34,6 +34,10 @@ pub(super) struct Emitter<'a> {
     seen_tags: HashSet<String>,
     /// True until something of the line is written.
     pub(super) line_start: bool,
+    /// Bytes of text when something that may fill a line was dropped last.
+    pub(super) dropped_at: Option<usize>,
+    /// Bytes of text when the line began.
+    pub(super) line_text: usize,
     pub(super) quotes: Quotes,
     /// Links out of the wiki whose text is being written.
     pub(super) n_external: usize,
@@ -69,6 +73,8 @@ impl<'a> Emitter<'a> {
             tags: Vec::new(),
             seen_tags: HashSet::new(),
             line_start: true,
+            dropped_at: None,
+            line_text: 0,
             quotes: Quotes::default(),
             n_external: 0,
             keeps_lines: false,
@@ -172,6 +178,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn drop_to(&mut self, end: usize) {
+        self.dropped_at = Some(self.writer.text.len());
         self.writer.gap();
         self.at = end;
         self.line_start = false;
@@ -266,6 +273,7 @@ impl<'a> Emitter<'a> {
             Some(Kept::Argument(number, before)) => match arguments.nth(number) {
                 Some((from, to)) => {
                     self.write(before);
+                    let from = from + number_length(&self.source[from..to]);
                     self.keep(from, to, end, None);
                 }
                 None => self.drop_to(end),

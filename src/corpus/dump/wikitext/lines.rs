@@ -136,13 +136,16 @@ impl Emitter<'_> {
             Some(b' ') => !is_code && self.writer.is_line(),
             _ => is_code || self.writer.is_line(),
         };
-        // A line of which nothing is left does not part paragraphs.
-        match ends {
+        // What fills a line and is dropped, such as a quotation, parts what stands before and after it.
+        let is_filled = self.dropped_at.take() == Some(self.line_text)
+            && self.writer.text.len() == self.line_text;
+        match ends || is_filled {
             true => self.writer.end_block(),
             false if is_code || self.keeps_lines => self.writer.line(),
             false => self.writer.space(),
         }
         self.line_start = true;
+        self.line_text = self.writer.text.len();
     }
 
     /// Marks of bold and italic text go; apostrophes stay.

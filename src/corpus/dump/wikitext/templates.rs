@@ -68,6 +68,8 @@ const NAMES: &[(Kept, &[&str])] = &[
             "arabic",
             "he",
             "grc",
+            "zitat",
+            "le",
         ],
     ),
     (
@@ -83,6 +85,7 @@ const NAMES: &[(Kept, &[&str])] = &[
             "colour",
         ],
     ),
+    (Kept::Argument(2, ""), &["tsl"]),
     (Kept::Argument(0, "c. "), &["circa", "c.", "ca."]),
     (Kept::Argument(0, "as of "), &["as of"]),
     (Kept::Joined(" "), &["convert", "cvt", "ship"]),
@@ -114,7 +117,10 @@ pub(super) fn kept(name: &str) -> Option<Kept> {
     if name.starts_with("formatnum:") {
         return Some(Kept::Name);
     }
-    if name.starts_with("lang-") {
+    if ["lang-", "link-", "ill-"]
+        .iter()
+        .any(|start| name.starts_with(start))
+    {
         return Some(FIRST);
     }
     let own = NAMES
@@ -128,7 +134,14 @@ pub(super) fn is_named(argument: &str) -> bool {
     let start = &argument[..argument.floor_char_boundary(24)];
     start.split_once('=').is_some_and(|(name, _)| {
         let name = name.trim();
-        let is_name = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_' | b' ');
+        let is_name = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_' | b' ');
         !name.is_empty() && name.bytes().all(is_name)
     })
+}
+
+/// Bytes of the number that an argument may begin with, as in `1=a=b`.
+pub(super) fn number_length(argument: &str) -> usize {
+    let number = argument.split_once('=').map_or("", |(number, _)| number);
+    let is_number = number.len() <= 8 && number.trim().parse::<u8>().is_ok();
+    if is_number { number.len() + 1 } else { 0 }
 }

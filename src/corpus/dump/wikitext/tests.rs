@@ -148,6 +148,15 @@ fn lines_become_blocks() {
         "* a\n** b [[c]]\n# d\n; e : f\n: g\nh",
         "* a ¶ * b c ¶ * d ¶ * e : f ¶ g ¶ h",
     );
+    check(
+        "He said:\n{{quote box|a}}\nThen he\nleft <!-- b -->\n<!-- c -->\nhere.",
+        "He said: ¶ Then he left here.",
+    );
+    check("a\n[[File:B.jpg|thumb]]\nc {{d}}\ne", "a ¶ c e");
+    check(
+        "{{quote|1=a = b}} {{le|柏林|Berlin}}{{tsl|en|Berlin|柏林}}",
+        "a = b 柏林柏林",
+    );
     check("*\n* {{x}}\n* a", "* a");
     check("a\n----\nb", "a ¶ b");
     check(
