@@ -36,7 +36,6 @@ const LEFT_OUT: &[&str] = &[
     "jar",
     "jpeg",
     "jpg",
-    "jsonl",
     "lock",
     "m4a",
     "map",
@@ -224,6 +223,8 @@ fn text_kind(text: &[u8]) -> Content {
     };
     if opens(b"<!doctype html") || opens(b"<html") || opens(b"<head") {
         Content::Format(Format::Html)
+    } else if opens(b"<mediawiki") {
+        Content::Format(Format::Dump)
     } else if declared || opens(b"<svg") || opens(b"<!doctype") {
         Content::Data
     } else {
@@ -274,6 +275,8 @@ mod tests {
         );
         check("page.htm", b"words", Ok(Html));
         check("feed.xml", b"<?xml version='1.0'?><rss>", Err("no format"));
+        check("a.xml", b"<mediawiki xmlns='x'>", Ok(Dump));
+        check("a.xml-p1p2.bz2", b"BZh91AY&SY", Ok(Dump));
         check("run", b"#!/bin/sh\n", Ok(Code));
         check("a.php", b"<!DOCTYPE html><?php", Ok(Code));
         check("data.dat", b"\0\x01", Err("no format"));

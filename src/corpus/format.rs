@@ -2,11 +2,16 @@
 
 use std::{ffi::OsStr, path::Path};
 
+use super::dump;
+
 /// The formats that can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Markdown,
     Plain,
+    /// A MediaWiki export.
+    Dump,
+    JsonLines,
     Html,
     Epub,
     Docx,
@@ -21,6 +26,7 @@ pub(super) enum Format {
 const ENDINGS: &[(Format, &[&str])] = &[
     (Format::Markdown, &["md", "markdown", "mdx"]),
     (Format::Plain, &["txt", "text"]),
+    (Format::JsonLines, &["jsonl", "ndjson"]),
     (Format::Html, &["html", "htm", "xhtml"]),
     (Format::Epub, &["epub"]),
     (Format::Docx, &["docx"]),
@@ -34,6 +40,13 @@ const ENDINGS: &[(Format, &[&str])] = &[
 impl Format {
     /// The format that a file's name promises.
     pub fn by_name(path: &Path) -> Option<Self> {
+        if path
+            .file_name()
+            .and_then(OsStr::to_str)
+            .is_some_and(dump::is_named_like_one)
+        {
+            return Some(Self::Dump);
+        }
         let ending = path.extension().and_then(OsStr::to_str)?.to_lowercase();
         let own = ENDINGS
             .iter()

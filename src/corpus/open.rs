@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    CorpusError, Document, Skipped, canvas, code, content, docx,
+    CorpusError, Document, Skipped, canvas, code, content, docx, dump,
     encoding::decode,
     epub,
     format::Format,
-    html, markdown, odt, org, pdf, plain,
+    html, json_lines, markdown, odt, org, pdf, plain,
     walk::{ScannedFile, scan, unreadable},
 };
 
@@ -47,6 +47,9 @@ pub fn open(file: &ScannedFile) -> Documents {
         Err(error) => return one(Err(unreadable(file.path.clone(), &error))),
     };
     let document = match Format::of(&file.absolute, &head) {
+        Ok(Format::Dump) => return dump::open(file),
+        Err(_) if dump::begins_like_one(&file.absolute) => return dump::open(file),
+        Ok(Format::JsonLines) => return json_lines::open(file),
         Err(reason) => Err(skipped(file, reason.to_owned())),
         Ok(Format::Markdown) => read_text(file, markdown::parse),
         Ok(Format::Plain) => read_text(file, plain::parse),
