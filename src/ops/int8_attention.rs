@@ -9,14 +9,14 @@ use super::{
         Activations, LINE_DEPTHS, Line, PANEL_COLUMNS, SIGNED_ZERO_POINT, product_of_lines,
     },
     pointwise::{
-        LANES, add, exp2, larger, largest, max, multiply, multiply_add, numbers, quantise_within,
-        sum,
+        Block, LANES, MAX_CODE, add, coarse_exp2, codes, exp2, larger, largest, max, multiply,
+        multiply_add, numbers, subtract, sum,
     },
     simd::Isa,
 };
 
 /// Queries that are scored at once: their scores stay in the first cache.
-const QUERY_ROWS: usize = 12;
+const QUERY_ROWS: usize = 6;
 /// Added to the score of a key that must not be seen.
 pub const HIDDEN: f32 = -1e30;
 
@@ -55,11 +55,27 @@ pub struct Bias<'a> {
 /// Room for scores, kept between calls.
 #[derive(Debug, Default)]
 pub struct ScoreScratch {
+    /// Products with keys, `[QUERY_ROWS, n_keys]`.
     scores: Vec<i32>,
+    /// Logits in base 2, then their exponentials times the scales of values.
     weights: Vec<f32>,
     codes: Vec<u8>,
     mixed: Vec<i32>,
-    factors: [f32; QUERY_ROWS],
+    rows: [Row; QUERY_ROWS],
+}
+
+/// What is known of a row of scores: blocks first, so that no row waits for its lanes to be added up.
+#[derive(Debug, Default, Clone, Copy)]
+struct Row {
+    /// The largest logits, then the largest weights.
+    largest: Block,
+    sums: Block,
+    /// The largest logit.
+    best: f32,
+    /// What makes a code of a weight.
+    inverse: f32,
+    /// What the product with the values' codes is multiplied by.
+    factor: f32,
 }
 
 /// Writes softmax(q·k / √size + bias)·v of every row to `out[row * out_stride..][..size]`.
@@ -86,11 +102,19 @@ pub fn attend<I: Isa>(
         };
         let scores = &mut scratch.scores;
         product_of_lines(isa, rows, &packed.keys, &packed.key_sums, scores);
-        for row in 0..n_rows {
-            let scale = queries.scales[first + row] * temperature;
+        let scales = &queries.scales[first..first + n_rows];
+        for (row, scale) in scales.iter().enumerate() {
             let own = (first + row) % n_biases;
             let own = &bias.rows[own * n_keys..][..n_keys];
-            scratch.factors[row] = scratch.probabilities::<I>(row, scale, packed, own, bias.null);
+            scratch.logits::<I>(row, scale * temperature, packed, own);
+        }
+        scratch.find_best(n_rows, bias.null);
+        for row in 0..n_rows {
+            scratch.exponentials::<I>(row, packed);
+        }
+        scratch.sum_up::<I>(n_rows, bias.null);
+        for row in 0..n_rows {
+            scratch.quantise::<I>(row, n_keys);
         }
         let weights = Activations {
             codes: &scratch.codes,
@@ -100,11 +124,13 @@ pub fn attend<I: Isa>(
         };
         let mixed = &mut scratch.mixed;
         product_of_lines(isa, weights, &packed.values, &packed.value_sums, mixed);
-        for row in 0..n_rows {
-            let factor = scratch.factors[row];
-            let mixed = &scratch.mixed[row * size..][..size];
-            for (out, sum) in out[(first + row) * out_stride..].iter_mut().zip(mixed) {
-                *out = *sum as f32 * factor;
+        let rows = scratch.mixed.chunks_exact(size).zip(&scratch.rows);
+        for (at, (mixed, row)) in rows.take(n_rows).enumerate() {
+            let out = &mut out[(first + at) * out_stride..][..size];
+            let factor = [row.factor; LANES];
+            let mixed = mixed.as_chunks::<LANES>().0;
+            for (out, mixed) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(mixed) {
+                *out = multiply(&numbers(mixed), &factor);
             }
         }
     }
@@ -114,56 +140,81 @@ impl ScoreScratch {
     #[inline(always)]
     fn resize(&mut self, n_keys: usize, size: usize) {
         self.scores.resize(QUERY_ROWS * n_keys, 0);
-        self.weights.resize(n_keys, 0.0);
+        self.weights.resize(QUERY_ROWS * n_keys, 0.0);
         self.codes.resize(QUERY_ROWS * n_keys, 0);
         self.mixed.resize(QUERY_ROWS * size, 0);
     }
 
-    /// Turns a row of scores into codes; returns what a product with the values' codes is multiplied by.
+    /// Turns a row of scores into logits.
     #[inline(always)]
-    fn probabilities<I: Isa>(
-        &mut self,
-        row: usize,
-        scale: f32,
-        packed: &PackedKeys,
-        bias: &[f32],
-        null: bool,
-    ) -> f32 {
+    fn logits<I: Isa>(&mut self, row: usize, scale: f32, packed: &PackedKeys, bias: &[f32]) {
         let n_keys = bias.len();
         let scores = &self.scores[row * n_keys..][..n_keys];
-        let scores = scores.as_chunks::<LANES>().0.iter();
-        let weights = self.weights.as_chunks_mut().0;
-        let keys = packed.key_scales.as_chunks::<LANES>().0.iter();
-        let keys = keys.zip(bias.as_chunks::<LANES>().0);
-        let mut best = [HIDDEN; LANES];
+        let weights = &mut self.weights[row * n_keys..][..n_keys];
+        let keys = packed.key_scales.as_chunks().0.iter();
+        let keys = keys.zip(bias.as_chunks().0);
+        let blocks = weights.as_chunks_mut().0.iter_mut();
+        let blocks = blocks.zip(scores.as_chunks().0);
+        let mut largest = [HIDDEN; LANES];
         let scale = [scale; LANES];
-        for ((weights, scores), (scales, bias)) in weights.iter_mut().zip(scores).zip(keys) {
+        for ((weights, scores), (scales, bias)) in blocks.zip(keys) {
             let block = multiply_add::<I>(&multiply(&numbers(scores), &scale), scales, bias);
-            best = larger(&best, &block);
+            largest = larger(&largest, &block);
             *weights = block;
         }
-        let best = if null {
-            max(largest(&best), 0.0)
-        } else {
-            largest(&best)
-        };
-        for weight in self.weights[..n_keys].iter_mut() {
-            *weight = exp2::<I>(*weight - best);
+        self.rows[row].largest = largest;
+    }
+
+    /// Finds the largest logit of each row.
+    #[inline(always)]
+    fn find_best(&mut self, n_rows: usize, null: bool) {
+        let least = if null { 0.0 } else { HIDDEN };
+        for row in &mut self.rows[..n_rows] {
+            row.best = max(largest(&row.largest), least);
         }
+    }
+
+    /// Turns a row of logits into weights.
+    #[inline(always)]
+    fn exponentials<I: Isa>(&mut self, row: usize, packed: &PackedKeys) {
+        let n_keys = packed.value_scales.len();
+        let weights = &mut self.weights[row * n_keys..][..n_keys];
+        let row = &mut self.rows[row];
+        let best = [row.best; LANES];
         let (mut sums, mut heaviest) = ([0.0; LANES], [0.0; LANES]);
-        let weights = self.weights[..n_keys].as_chunks_mut().0;
-        for (weights, scales) in weights.iter_mut().zip(packed.value_scales.as_chunks().0) {
-            sums = add(&sums, weights);
-            let block = multiply(weights, scales);
+        let blocks = weights.as_chunks_mut().0.iter_mut();
+        for (weights, scales) in blocks.zip(packed.value_scales.as_chunks().0) {
+            let block = coarse_exp2::<I>(&subtract(weights, &best));
+            sums = add(&sums, &block);
+            let block = multiply(&block, scales);
             heaviest = larger(&heaviest, &block);
             *weights = block;
         }
-        let heaviest = largest(&heaviest);
-        let nothing = if null { exp2::<I>(-best) } else { 0.0 };
-        let codes = &mut self.codes[row * n_keys..][..n_keys];
-        // Twice the range of signed codes: probabilities have no sign.
-        quantise_within::<I>(&self.weights[..n_keys], heaviest / 2.0, 0.0, codes);
-        heaviest / 254.0 / (sum(&sums) + nothing)
+        row.sums = sums;
+        row.largest = heaviest;
+    }
+
+    /// Brings the lanes of each row together.
+    #[inline(always)]
+    fn sum_up<I: Isa>(&mut self, n_rows: usize, null: bool) {
+        for row in &mut self.rows[..n_rows] {
+            let nothing = if null { exp2::<I>(-row.best) } else { 0.0 };
+            let heaviest = largest(&row.largest);
+            // Twice the range of signed codes: probabilities have no sign.
+            row.inverse = 2.0 * MAX_CODE / max(heaviest, f32::MIN_POSITIVE);
+            row.factor = heaviest / (2.0 * MAX_CODE * (sum(&row.sums) + nothing));
+        }
+    }
+
+    /// Turns a row of weights into codes.
+    #[inline(always)]
+    fn quantise<I: Isa>(&mut self, row: usize, n_keys: usize) {
+        let weights = &self.weights[row * n_keys..][..n_keys];
+        let own = &mut self.codes[row * n_keys..][..n_keys];
+        let inverse = [self.rows[row].inverse; LANES];
+        for (own, weights) in own.as_chunks_mut().0.iter_mut().zip(weights.as_chunks().0) {
+            *own = codes::<I>(weights, &inverse);
+        }
     }
 }
 

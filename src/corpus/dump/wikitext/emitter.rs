@@ -368,7 +368,7 @@ impl<'a> Emitter<'a> {
             head.get(..scheme.len())
                 .is_some_and(|own| own.eq_ignore_ascii_case(scheme))
         };
-        if !schemes.iter().any(|scheme| is_link(scheme)) {
+        if !schemes.iter().any(is_link) {
             return self.plain(1);
         }
         let address = rest.bytes().position(|byte| {
