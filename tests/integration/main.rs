@@ -6,6 +6,7 @@ mod attention;
 mod bad_input;
 #[cfg(test)]
 mod commands;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod lasting;
