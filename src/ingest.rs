@@ -5,6 +5,7 @@
 //! step is committed as it is done, so an interrupted run goes on where it was. A corpus can be searched by its text
 //! as soon as it is read; vectors follow, the most recent and most linked documents first.
 
+mod compacting;
 mod encoding;
 mod forecast;
 mod growing;
@@ -14,7 +15,10 @@ mod reading;
 mod records;
 mod texts;
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use serde::Serialize;
 
@@ -43,6 +47,11 @@ pub enum IngestError {
     Store(#[from] StoreError),
     #[error("the title index could not be built: {0}")]
     Titles(#[from] fst::Error),
+    #[error(
+        "{path} holds no files any more, but its index has {documents} documents; bring the files back, or run \
+         `shas index --rebuild` if they are gone for good"
+    )]
+    Vanished { path: PathBuf, documents: usize },
     #[error("stopped; what is done is kept, and `shas index` goes on from here")]
     Stopped,
 }
@@ -183,7 +192,10 @@ fn run(
         timed(&mut outcome.seconds.tree, || {
             growing::grow(corpus, store, options.rebuild_tree)
         })?;
-        timed(&mut outcome.seconds.store, || store.publish(corpus))?;
+        timed(&mut outcome.seconds.store, || {
+            compacting::compact(store)?;
+            store.publish(corpus)
+        })?;
     }
     outcome.writes = store.n_writes();
     Ok(outcome)

@@ -2,9 +2,10 @@
 //!
 //! # Bird's-eye view
 //!
-//! Writing reads documents, cuts them into passages, encodes those into vectors and granule keys, groups the
-//! documents into a knowledge tree and publishes all of it as a snapshot. Reading ranks the passages of a
-//! snapshot for a question, sums its attention up at every level of the tree, and answers with verbatim quotes.
+//! Writing reads what has changed, cuts it into passages that can be found by their text from then on, encodes those
+//! into vectors and granule keys, lets the knowledge tree over the documents grow, and publishes it all as a snapshot.
+//! Reading ranks the passages of a snapshot for a question, sums its attention up at every level of the tree, and
+//! answers with verbatim quotes.
 //!
 //! ```text
 //! domain ─ category ─ entity ─ document ─ section ─ passage ─ granule (4 tokens) ─ token

@@ -83,7 +83,7 @@ pub fn index_into(
     tell(&outcome.skipped);
     if outcome.indexed == 0 {
         bail!(
-            "nothing in {} could be indexed; it needs .md or .txt files",
+            "nothing in {} could be indexed; it needs notes or documents, the README lists the formats",
             path.display()
         );
     }

@@ -16,8 +16,8 @@ use crate::{
     corpus::{self, Document, ScannedFile, Skipped},
     model::config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
     store::{
-        BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileStatus, SegmentBuilder, Stamp,
-        StoreError, StoreWriter,
+        BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileState, FileStatus, SegmentBuilder,
+        Stamp, StoreError, StoreWriter,
     },
     text::{Layout, LayoutOptions, Tokenizer, layout},
 };
@@ -32,6 +32,8 @@ pub(super) struct Source {
     skipped: Vec<Skipped>,
     /// Files of the index that are no longer there.
     gone: Vec<String>,
+    /// Why files could not be read the last time; they are tried again each time.
+    failed: HashMap<String, Option<String>>,
 }
 
 enum Items {
@@ -66,6 +68,14 @@ impl Source {
     pub fn scan(corpus: &Path, store: &StoreWriter) -> Result<Self, IngestError> {
         let (files, skipped) = corpus::scan(corpus)?;
         let known = store.files()?;
+        let documents = store.n_documents();
+        // A disk that is not mounted looks like this as well, and its index is worth hours.
+        if files.is_empty() && documents > 0 {
+            return Err(IngestError::Vanished {
+                path: corpus.to_owned(),
+                documents,
+            });
+        }
         let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let kept: HashSet<&str> = skipped.iter().map(|own| own.path.as_str()).collect();
         let is_gone =
@@ -80,11 +90,16 @@ impl Source {
             known.is_none_or(|known| known.status.reason.as_ref() != Some(&own.reason))
         });
         let skipped = skipped.collect();
+        let failed = known.values().map(|known| &known.status);
+        let failed = failed.filter(|status| status.state == FileState::Failed);
+        let failed = failed.map(|status| (status.path.clone(), status.reason.clone()));
+        let failed = failed.collect();
         let files = files.into_iter().filter(looks_new).collect();
         Ok(Self {
             items: Items::Files(files),
             skipped,
             gone,
+            failed,
         })
     }
 
@@ -99,6 +114,7 @@ impl Source {
             items: Items::Documents(documents),
             skipped: Vec::new(),
             gone,
+            failed: HashMap::new(),
         })
     }
 }
@@ -111,7 +127,7 @@ pub(super) fn read(
     progress: Progress,
     outcome: &mut Outcome,
 ) -> Result<Changes, IngestError> {
-    let mut reading = Reading::new(source.gone, store, tokenizer, outcome)?;
+    let mut reading = Reading::new((source.gone, source.failed), store, tokenizer, outcome)?;
     for skipped in source.skipped {
         reading.leave_out(skipped);
     }
@@ -165,6 +181,7 @@ struct Reading<'a> {
     /// Paths of documents whose files are gone, by the hash of their text.
     moved: HashMap<[u8; 32], String>,
     gone_files: HashSet<String>,
+    failed: HashMap<String, Option<String>>,
     batch: Vec<Incoming>,
     bytes: usize,
     commit: Commit,
@@ -174,7 +191,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(
-        gone: Vec<String>,
+        (gone, failed): (Vec<String>, HashMap<String, Option<String>>),
         store: &'a mut StoreWriter,
         tokenizer: &'a Tokenizer,
         outcome: &'a mut Outcome,
@@ -208,6 +225,7 @@ impl<'a> Reading<'a> {
             within,
             moved,
             gone_files,
+            failed,
             batch: Vec::new(),
             bytes: 0,
             commit: Commit::default(),
@@ -228,7 +246,7 @@ impl<'a> Reading<'a> {
 
     /// Reads one file to its end; the documents that it held before and does not hold now are gone.
     fn file(&mut self, file: &ScannedFile) -> Result<(), IngestError> {
-        let stamp = Stamp::new(file.bytes, file.modified);
+        let mut stamp = Stamp::new(file.bytes, file.modified);
         let mut status = records::indexed(&file.path);
         let mut left_out: Vec<FileStatus> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
@@ -255,6 +273,13 @@ impl<'a> Reading<'a> {
         before.push(file.path.clone());
         before.retain(|path| !seen.contains(path));
         before.into_iter().for_each(|path| self.forget(path));
+        if status.state == FileState::Failed {
+            // Permissions change without a trace in the stamp.
+            stamp = Stamp::default();
+            if self.failed.get(&file.path) == Some(&status.reason) {
+                return Ok(());
+            }
+        }
         self.changes.statuses = true;
         self.commit.files.push(FileRecord {
             stamp,

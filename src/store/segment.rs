@@ -323,6 +323,32 @@ mod tests {
         assert_eq!(scales.len(), 126);
         assert_eq!(keys, &segment.nodes(&several).0[63 * KEY_BYTES..]);
         assert!(segment.nodes_of(&one, 0..1).1.is_empty());
+        // Copied in another order, each document is as it was.
+        let mut copies = SegmentBuilder::default();
+        let order = [2, 4, 0, 3, 1];
+        for (number, &document) in order.iter().enumerate() {
+            assert_eq!(
+                copies.copy(&segment, &segment.documents()[document]),
+                number as u32
+            );
+        }
+        let copy_path = folder.path().join("2.seg");
+        copies.write(&copy_path)?;
+        let copied = Segment::open(&copy_path)?;
+        for (own, &document) in copied.documents().iter().zip(&order) {
+            let from = &segment.documents()[document];
+            assert_eq!(
+                copied.vectors(own.vectors()),
+                segment.vectors(from.vectors())
+            );
+            assert_eq!(copied.mean(own), segment.mean(from));
+            assert_eq!(copied.nodes(own), segment.nodes(from));
+            let rows = copied.rows()[own.passages()].iter();
+            for (row, before) in rows.zip(&segment.rows()[from.passages()]) {
+                assert_eq!(row.span(), before.span());
+                assert_eq!(copied.keys(row.granules()), segment.keys(before.granules()));
+            }
+        }
         let mut bytes = std::fs::read(&path)?;
         bytes[44] ^= 1;
         std::fs::write(&path, &bytes)?;

@@ -9,6 +9,8 @@ mod commands;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod keeping_up;
+#[cfg(test)]
 mod lasting;
 #[cfg(test)]
 mod layout;

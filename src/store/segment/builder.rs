@@ -4,7 +4,7 @@ use std::{ops::Range, path::Path};
 
 use half::f16;
 
-use super::{Counts, DocumentRow, MAGIC, PassageRow};
+use super::{Counts, DocumentRow, MAGIC, PassageRow, Segment};
 use crate::{
     model::{PassageEncoding, weights::quantise},
     ops::{
@@ -62,6 +62,44 @@ impl SegmentBuilder {
         }
         document.n_nodes = self.nodes.len() as u32 - document.first_node;
         self.documents.push(document);
+        self.documents.len() as u32 - 1
+    }
+
+    /// Adds a document of another segment as it is and returns its number in this one.
+    pub fn copy(&mut self, segment: &Segment, row: &DocumentRow) -> u32 {
+        let passages = &segment.rows()[row.passages()];
+        let shift = |granule: u32| {
+            let first = passages.first().map_or(0, |first| first.first_granule);
+            granule - first + self.keys.len() as u32
+        };
+        let own = DocumentRow {
+            first_passage: self.passages.len() as u32,
+            first_vector: self.vectors.scales.len() as u32,
+            mean: self.means.scales.len() as u32,
+            first_node: self.nodes.len() as u32,
+            ..*row
+        };
+        let shifted = passages.iter().map(|passage| PassageRow {
+            first_granule: shift(passage.first_granule),
+            ..*passage
+        });
+        self.passages.extend(shifted);
+        self.vectors.extend(segment.vectors(row.vectors()));
+        if let Some((codes, scale)) = segment.mean(row).filter(|_| row.n_encoded > 1) {
+            self.means.extend((codes, &[scale]));
+        }
+        let granules = match (passages.first(), passages.last()) {
+            (Some(first), Some(last)) => first.granules().start..last.granules().end,
+            _ => 0..0,
+        };
+        for (keys, (codes, scales)) in [
+            (&mut self.keys, segment.keys(granules)),
+            (&mut self.nodes, segment.nodes(row)),
+        ] {
+            keys.codes.extend_from_slice(codes);
+            keys.scales.extend_from_slice(scales);
+        }
+        self.documents.push(own);
         self.documents.len() as u32 - 1
     }
 
@@ -130,6 +168,11 @@ impl Vectors {
         let (codes, scales) = quantise(vector, vector.len().max(1));
         self.codes.extend(codes);
         self.scales.extend(scales);
+    }
+
+    fn extend(&mut self, (codes, scales): (&[i8], &[f32])) {
+        self.codes.extend_from_slice(codes);
+        self.scales.extend_from_slice(scales);
     }
 
     /// Appends the mean of the vectors of some passages and returns their deviation about it, a dimension.
