@@ -218,6 +218,8 @@ fn notes(source: &str, element: &str) -> HashMap<String, String> {
 mod tests {
     use std::io::Cursor;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::corpus::extract::testing::{check_spans, shown};
 
@@ -290,5 +292,22 @@ mod tests {
         assert!(found.is_err_and(|reason| reason.contains("no Word document")));
         let found = parse("a.docx", Cursor::new(b"PK\x03\x04".to_vec()));
         assert!(found.is_err_and(|reason| reason.contains("damaged")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_and_any_damage_keep_the_spans(
+            body in "(<(/?)w:(p|r|t|tbl|tr|tc|tab|br|hyperlink r:id='r1'|footnoteReference w:id='2'|txbxContent|pStyle w:val='Own'|numPr)(/?)>|[a é中&<]){0,30}",
+            at in 0..4_000usize,
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = document(&body);
+            check_spans(&parse("a.docx", Cursor::new(bytes.clone())).unwrap());
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(found) = parse("a.docx", Cursor::new(bytes)) {
+                check_spans(&found);
+            }
+        }
     }
 }

@@ -198,6 +198,8 @@ fn joined(from: &str, target: &str) -> String {
 mod tests {
     use std::io::Cursor;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::corpus::{
         extract::testing::{check_spans, shown},
@@ -259,5 +261,22 @@ mod tests {
             )],
             Err("protected"),
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_keeps_the_spans(
+            page in "(<(/?)(p|h1|h2|li|table|td|pre|title)(/?)>|[a é中&<]){0,30}",
+            at in 0..4_000usize,
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = archive(&[CONTAINER, ("O/book.opf", PACKAGE), ("O/c.xhtml", &page)]);
+            check_spans(&parse("a.epub", Cursor::new(bytes.clone())).unwrap());
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(found) = parse("a.epub", Cursor::new(bytes)) {
+                check_spans(&found);
+            }
+        }
     }
 }

@@ -284,9 +284,10 @@ fn closed(mut link: Link, text: &str, start: usize) -> Link {
     link
 }
 
-/// Characters that only say where a line or word may be broken.
+/// Characters that say where a word may be broken, or that only the fonts of pictures know.
 fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}') || character.is_control()
+    let breaks = matches!(character, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}');
+    breaks || character.is_control() || matches!(character, '\u{e000}'..='\u{f8ff}')
 }
 
 /// `text` on one line.

@@ -170,6 +170,8 @@ fn styles(source: &str) -> HashMap<String, String> {
 mod tests {
     use std::io::Cursor;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::corpus::{
         extract::testing::{check_spans, shown},
@@ -218,5 +220,22 @@ mod tests {
         )]);
         let found = parse("a.odt", Cursor::new(bytes));
         assert!(found.is_err_and(|reason| reason.contains("encrypted")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_and_any_damage_keep_the_spans(
+            content in "(<(/?)text:(h|p|list|s|a xlink:href='b'|note|note-citation|note-body|line-break)(/?)>|<(/?)table:(table|table-row|table-cell)>|<(/?)draw:text-box>|[a é中&<]){0,30}",
+            at in 0..4_000usize,
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = archive(&[("mimetype", ""), ("content.xml", &content)]);
+            check_spans(&parse("a.odt", Cursor::new(bytes.clone())).unwrap());
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(found) = parse("a.odt", Cursor::new(bytes)) {
+                check_spans(&found);
+            }
+        }
     }
 }

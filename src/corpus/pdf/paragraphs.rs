@@ -14,8 +14,8 @@ const MAX_HEADING_CHARACTERS: usize = 200;
 
 /// The paragraphs and headings of each page.
 pub(super) fn parts(mut pages: Vec<Vec<Line>>) -> Vec<Vec<PdfPart>> {
-    leave_out_repeated(&mut pages);
     let body = body_size(&pages);
+    leave_out_repeated(&mut pages, body);
     let pages: Vec<Vec<Paragraph>> = pages.iter().map(|lines| paragraphs(lines)).collect();
     let all = pages.iter().flatten();
     let headings = all.filter(|paragraph| paragraph.is_heading(body));
@@ -49,17 +49,17 @@ fn body_size(pages: &[Vec<Line>]) -> f64 {
     most.map_or(0.0, |(size, _)| size as f64 / 2.0)
 }
 
-/// Takes headers, footers and page numbers away.
-fn leave_out_repeated(pages: &mut [Vec<Line>]) {
+/// Takes headers, footers and page numbers away; they are not larger than the text, as headings of chapters are.
+fn leave_out_repeated(pages: &mut [Vec<Line>], body: f64) {
     let mut counts: HashMap<(bool, String), usize> = HashMap::new();
     for page in pages.iter() {
-        let edges: HashSet<_> = edges(page).map(|(_, key)| key).collect();
+        let edges: HashSet<_> = edges(page, body).map(|(_, key)| key).collect();
         for key in edges {
             *counts.entry(key).or_default() += 1;
         }
     }
     for page in pages {
-        let repeated = edges(page).filter(|(_, key)| {
+        let repeated = edges(page, body).filter(|(_, key)| {
             counts
                 .get(key)
                 .is_some_and(|count| *count >= REPEATED_PAGES)
@@ -74,7 +74,7 @@ fn leave_out_repeated(pages: &mut [Vec<Line>]) {
 }
 
 /// The lines nearest to the top and to the bottom, whether they are the former, and their text without numbers.
-fn edges(page: &[Line]) -> impl Iterator<Item = (usize, (bool, String))> {
+fn edges(page: &[Line], body: f64) -> impl Iterator<Item = (usize, (bool, String))> {
     let mut order: Vec<usize> = (0..page.len())
         .filter(|&index| page[index].angle == 0)
         .collect();
@@ -85,7 +85,8 @@ fn edges(page: &[Line]) -> impl Iterator<Item = (usize, (bool, String))> {
         .rev()
         .take(EDGE_LINES)
         .map(|&index| (index, false));
-    let found: Vec<_> = top.chain(bottom).collect();
+    let fits = |(index, _): &(usize, bool)| page[*index].size < body * HEADING_RATIO;
+    let found: Vec<_> = top.chain(bottom).filter(fits).collect();
     found.into_iter().map(|(index, top)| {
         let text = page[index].text.trim();
         let is_numeral =
@@ -131,6 +132,8 @@ impl Paragraph {
             .filter(|character| character.is_alphabetic());
         self.size >= body * HEADING_RATIO
             && self.angle == 0
+            // A line of a table of contents leads to its page by dots.
+            && !self.text.contains("....")
             && self.n_lines <= 3
             && self.text.chars().count() <= MAX_HEADING_CHARACTERS
             && letters.take(3).count() >= 3 - usize::from(self.text.chars().any(is_ideograph))
@@ -282,13 +285,22 @@ mod tests {
         let page = |text: &'static str, number: &'static str| {
             [
                 (10.0, 10.0, 8.0, "Book"),
+                (10.0, 20.0, 20.0, "Chapter"),
                 (10.0, 50.0, 10.0, text),
                 (10.0, 62.0, 10.0, "and the same."),
+                (10.0, 190.0, 8.0, "A footer"),
                 (10.0, 200.0, 8.0, number),
             ]
         };
         let pages = [page("One", "1"), page("Two", "2"), page("Three", "ix")];
         let pages: Vec<&[_]> = pages.iter().map(|page| page.as_slice()).collect();
-        check(&pages, &["One", "Two", "Three"]);
+        check(
+            &pages,
+            &[
+                "#1 Chapter / One and the same.",
+                "#1 Chapter / Two and the same.",
+                "#1 Chapter / Three and the same.",
+            ],
+        );
     }
 }
