@@ -11,6 +11,7 @@ mod forecast;
 mod growing;
 mod linking;
 mod mentions;
+mod open_files;
 mod reading;
 mod records;
 mod texts;
@@ -70,7 +71,7 @@ pub struct IndexOptions {
 pub enum Event {
     /// So many files have to be read.
     Found { files: usize },
-    /// So many files and documents are read; `done` of them can be told by their files alone.
+    /// So many files are read, and so many documents were in them.
     Read { files: usize, documents: usize },
     /// All texts can be searched; so many documents wait for the encoder.
     Waiting { documents: usize },
@@ -177,8 +178,9 @@ fn run(
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
     let mut outcome = Outcome::default();
-    let changes = reading::read(source, store, encoder.tokenizer(), progress, &mut outcome)?;
-    let is_new = !changes.is_empty() || !store.is_published()?;
+    reading::read(source, store, encoder.tokenizer(), progress, &mut outcome)?;
+    // Whatever was written, now or by a run that was interrupted, is not published yet.
+    let is_new = !store.is_published()?;
     if is_new {
         timed(&mut outcome.seconds.link, || linking::link(corpus, store))?;
     }

@@ -27,7 +27,7 @@ impl SourceText {
         let record = &snapshot.body.documents[document];
         let Some(extracted) = snapshot.extracted(document) else {
             let bytes = std::fs::read(file_of(snapshot, record))?;
-            let is_current = *blake3::hash(&bytes).as_bytes() == record.hash;
+            let is_current = record.is_text(&bytes);
             return Ok(Self {
                 text: String::from_utf8_lossy(&bytes).into_owned(),
                 is_current,
@@ -70,8 +70,7 @@ impl SourceText {
 
 /// The file that a document stands in.
 pub fn file_of(snapshot: &Snapshot, record: &DocumentRecord) -> PathBuf {
-    let path = record.file.as_ref().unwrap_or(&record.path);
-    corpus::file_of(&snapshot.body.corpus, path)
+    corpus::file_of(&snapshot.body.corpus, record.file())
 }
 
 /// The line that holds a byte, counted from 1.

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Common, indexing, output, output::say, paths};
-use crate::{ingest::IndexOptions, store::Snapshot};
+use crate::{
+    ingest::IndexOptions,
+    store::{self, Snapshot},
+};
 
 /// A corpus with a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +67,7 @@ pub fn remove(name: &str, with_index: bool) -> Result<()> {
     let mut all = read()?;
     let collection = all.remove(name).with_context(|| unknown(name))?;
     if with_index {
-        crate::store::remove(&collection.index)?;
+        store::remove(&collection.index)?;
     }
     write(&all)?;
     match with_index {
@@ -101,14 +104,10 @@ fn read() -> Result<BTreeMap<String, Collection>> {
     serde_json::from_slice(&text).with_context(broken)
 }
 
-/// Writes the file whole or not at all.
 fn write(all: &BTreeMap<String, Collection>) -> Result<()> {
     let path = file()?;
-    let beside = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(paths::data_folder().map_err(std::io::Error::other)?)?;
-        std::fs::write(&beside, serde_json::to_vec_pretty(all)?)?;
-        std::fs::rename(&beside, &path)
-    };
-    write().with_context(|| format!("cannot write {}; check its permissions", path.display()))
+    let failed = || format!("cannot write {}; check its permissions", path.display());
+    std::fs::create_dir_all(paths::data_folder()?).with_context(failed)?;
+    let content = serde_json::to_vec_pretty(all)?;
+    store::write_atomically(&path, &content).with_context(failed)
 }

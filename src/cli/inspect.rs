@@ -12,13 +12,13 @@ use crate::{
     corpus::{self, Document},
     model::{
         Encoder, PassageInput, Precision,
-        config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
+        config::LAYOUT,
         global::{
             BlockView, GlobalConfig,
             view::{LevelKind, LevelView},
         },
     },
-    text::{Layout, LayoutOptions, Passage, layout},
+    text::{Layout, Passage, layout},
     tui,
 };
 
@@ -87,11 +87,7 @@ pub fn run(common: &Common, file: &Path, options: &InspectOptions) -> Result<()>
         true => encoder,
         false => untrained(encoder, name)?,
     };
-    let cut = LayoutOptions {
-        max_tokens: MAX_PASSAGE_TOKENS,
-        max_prefix: MAX_PREFIX_TOKENS,
-    };
-    let layout = layout(&document, encoder.tokenizer(), &cut)?;
+    let layout = layout(&document, encoder.tokenizer(), &LAYOUT)?;
     let blocks = view(&encoder, &layout)?;
     let places = layout.passages.iter().enumerate();
     let passages = places

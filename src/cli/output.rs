@@ -156,14 +156,7 @@ pub struct Counts {
 }
 
 pub fn counts(snapshot: &Snapshot) -> Counts {
-    let count = |state| {
-        snapshot
-            .body
-            .statuses
-            .iter()
-            .filter(|status| status.state == state)
-            .count()
-    };
+    let count = |state| snapshot.body.n_files(state);
     Counts {
         indexed: count(FileState::Indexed),
         skipped: count(FileState::Skipped),

@@ -9,7 +9,7 @@ use super::{
     Document,
     extract::{Gap, Inline, local_link},
     office::{Flow, Style},
-    xml::{Node, Tag, texts, walk},
+    xml::{Node, Tag, texts, walk, walk_shown},
     zipped::Zipped,
 };
 
@@ -31,7 +31,7 @@ pub fn parse(path: &str, reader: impl Read + Seek) -> Result<Document, String> {
         endnotes: notes(&part("word/endnotes.xml")?, "endnote"),
         ..Words::default()
     };
-    walk(&main, |node| words.take(node));
+    walk_shown(&main, is_hidden, |node| words.take(node));
     let title = texts(&properties, &["title"]).into_iter().next();
     Ok(words.flow.finish(path, title.map(|(_, title)| title)))
 }
@@ -50,16 +50,11 @@ struct Words {
     style: Style,
     listed: bool,
     in_text: bool,
-    /// Elements around the current place of which nothing is read.
-    hidden: usize,
 }
 
 impl Words {
     fn take(&mut self, node: Node) {
         match node {
-            Node::Start(tag) if is_hidden(tag.name()) => self.hidden += 1,
-            Node::End(name) if is_hidden(name) => self.hidden = self.hidden.saturating_sub(1),
-            _ if self.hidden > 0 => {}
             Node::Start(tag) => self.start(&tag),
             Node::End(name) => self.end(name),
             Node::Text(text) if self.in_text => self.flow.inline.push(text),

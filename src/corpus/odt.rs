@@ -9,7 +9,7 @@ use super::{
     Document,
     extract::{Gap, local_link},
     office::{Flow, Style},
-    xml::{Node, Tag, texts, walk},
+    xml::{Node, Tag, texts, walk, walk_shown},
     zipped::Zipped,
 };
 
@@ -31,7 +31,7 @@ pub fn parse(path: &str, reader: impl Read + Seek) -> Result<Document, String> {
         styles: styles(&content),
         ..Content::default()
     };
-    walk(&content, |node| reader.take(node));
+    walk_shown(&content, is_hidden, |node| reader.take(node));
     let properties = texts(&properties, &["title", "keyword"]);
     let (titles, keywords): (Vec<_>, Vec<_>) = properties
         .into_iter()
@@ -59,15 +59,11 @@ struct Content {
     in_sign: bool,
     /// Paragraphs around the current place; text stands only in them.
     paragraphs: usize,
-    hidden: usize,
 }
 
 impl Content {
     fn take(&mut self, node: Node) {
         match node {
-            Node::Start(tag) if is_hidden(tag.name()) => self.hidden += 1,
-            Node::End(name) if is_hidden(name) => self.hidden = self.hidden.saturating_sub(1),
-            _ if self.hidden > 0 => {}
             Node::Start(tag) => self.start(&tag),
             Node::End(name) => self.end(name),
             Node::Text(text) if self.in_sign => self.sign.get_or_insert_default().push_str(text),

@@ -63,6 +63,17 @@ pub(super) fn walk(source: &str, mut visit: impl FnMut(Node)) {
     }
 }
 
+/// As [`walk`], without the elements whose local names are hidden and all that is in them.
+pub(super) fn walk_shown(source: &str, is_hidden: fn(&str) -> bool, mut take: impl FnMut(Node)) {
+    let mut hidden = 0usize;
+    walk(source, |node| match node {
+        Node::Start(tag) if is_hidden(tag.name()) => hidden += 1,
+        Node::End(name) if is_hidden(name) => hidden = hidden.saturating_sub(1),
+        _ if hidden > 0 => {}
+        node => take(node),
+    });
+}
+
 /// The text of every element with one of these local names, in order.
 pub(super) fn texts(source: &str, names: &[&str]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();

@@ -39,5 +39,5 @@ pub(super) fn compact(store: &mut StoreWriter) -> Result<(), StoreError> {
         documents: moved,
         ..Commit::default()
     };
-    store.commit(commit, false)
+    store.commit(commit)
 }

@@ -1,18 +1,17 @@
 //! Encoding: the word pieces that wait become vectors and granule keys, the most telling documents first.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     path::Path,
     time::{Duration, Instant},
 };
 
-use super::{Event, IndexOptions, IngestError, Outcome, Progress, timed};
+use super::{
+    Event, IndexOptions, IngestError, Outcome, Progress, open_files::OpenFiles, records, timed,
+};
 use crate::{
     model::{Encoder, PassageEncoding, PassageInput},
-    store::{
-        Blobs, Commit, DocumentRecord, Due, PassagePieces, Segment, SegmentBuilder, StoreError,
-        StoreWriter,
-    },
+    store::{Commit, DocumentRecord, Due, PassagePieces, SegmentBuilder, StoreError, StoreWriter},
 };
 
 /// Passages that are encoded at once.
@@ -81,14 +80,16 @@ pub(super) fn encode(
         return Ok(());
     }
     let mut goes_on = progress(Event::Waiting { documents });
-    let mut files = Files::default();
+    let mut files = OpenFiles::default();
     let mut segment = Vec::new();
     let mut batch = Vec::new();
     let (mut in_batch, mut in_segment) = (0, 0);
     let mut published = Instant::now();
     for (done, waiting) in waiting.iter().enumerate() {
         let last = done + 1 == documents;
-        if let Some(open) = timed(&mut outcome.seconds.store, || files.open(waiting, store))? {
+        if let Some(open) = timed(&mut outcome.seconds.store, || {
+            open(waiting, store, &mut files)
+        })? {
             in_batch += open.pieces.len();
             batch.push(open);
         }
@@ -135,52 +136,30 @@ struct Open {
     pieces: Vec<PassagePieces>,
 }
 
-/// The files that hold what waits.
-#[derive(Default)]
-struct Files {
-    blobs: HashMap<u32, Blobs>,
-    segments: HashMap<u32, Segment>,
-}
-
-impl Files {
-    fn open(&mut self, waiting: &Waiting, store: &StoreWriter) -> Result<Option<Open>, StoreError> {
-        let Some(record) = store.document(&waiting.path)? else {
-            return Ok(None);
-        };
-        let Some(place) = record.pieces else {
-            return Ok(None);
-        };
-        let blobs = match self.blobs.entry(place.file) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(closed) => closed.insert(store.blobs(place.file)?),
-        };
-        if let Entry::Vacant(closed) = self.segments.entry(record.segment) {
-            closed.insert(store.segment(record.segment)?);
-        }
-        let pieces: Option<Vec<PassagePieces>> = blobs.get(place.number);
-        Ok(pieces.map(|mut pieces| {
-            pieces.truncate(waiting.wanted as usize);
-            Open { record, pieces }
-        }))
-    }
+fn open(
+    waiting: &Waiting,
+    store: &StoreWriter,
+    files: &mut OpenFiles,
+) -> Result<Option<Open>, StoreError> {
+    let Some(record) = store.document(&waiting.path)? else {
+        return Ok(None);
+    };
+    let Some(place) = record.pieces else {
+        return Ok(None);
+    };
+    let pieces: Option<Vec<PassagePieces>> = files.blobs(place.file, store)?.get(place.number);
+    Ok(pieces.map(|mut pieces| {
+        pieces.truncate(waiting.wanted as usize);
+        Open { record, pieces }
+    }))
 }
 
 fn encode_batch(
     batch: Vec<Open>,
     encoder: &Encoder,
 ) -> Result<Vec<(DocumentRecord, Vec<PassageEncoding>)>, IngestError> {
-    let inputs: Vec<Vec<PassageInput>> = batch
-        .iter()
-        .map(|open| {
-            let pieces = open.pieces.iter();
-            pieces
-                .map(|own| PassageInput {
-                    prefix: &own.prefix,
-                    body: &own.body,
-                })
-                .collect()
-        })
-        .collect();
+    let pieces = batch.iter().map(|open| open.pieces.as_slice());
+    let inputs: Vec<Vec<PassageInput>> = pieces.map(records::inputs).collect();
     let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
     let encodings = encoder.encode_documents(&inputs)?;
     let records = batch.into_iter().map(|open| open.record);
@@ -190,7 +169,7 @@ fn encode_batch(
 fn write_segment(
     encoded: Vec<(DocumentRecord, Vec<PassageEncoding>)>,
     store: &mut StoreWriter,
-    files: &mut Files,
+    files: &mut OpenFiles,
 ) -> Result<(), StoreError> {
     if encoded.is_empty() {
         return Ok(());
@@ -198,7 +177,7 @@ fn write_segment(
     let mut builder = SegmentBuilder::default();
     let mut commit = Commit::default();
     for (mut record, encodings) in encoded {
-        let before = &files.segments[&record.segment];
+        let before = files.segment(record.segment, store)?;
         let passages = before.documents()[record.row as usize].passages();
         let spans = before.rows()[passages].iter().map(|row| row.span());
         record.row = builder.push(spans, &encodings);
@@ -213,5 +192,5 @@ fn write_segment(
     for record in &mut commit.documents {
         record.segment = name;
     }
-    store.commit(commit, false)
+    store.commit(commit)
 }

@@ -12,12 +12,9 @@ use serde::Serialize;
 use super::{IngestError, records};
 use crate::{
     corpus::{self, Documents, ScannedFile},
-    model::{
-        Encoder, PassageInput,
-        config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
-    },
+    model::{Encoder, config::LAYOUT},
     store::PassagePieces,
-    text::{LayoutOptions, layout},
+    text::layout,
 };
 
 /// Time that is spent on reading the sample, and on encoding.
@@ -100,14 +97,10 @@ pub fn forecast(corpus: &Path, encoder: &Encoder) -> Result<Forecast, IngestErro
 
 impl Sample {
     fn read(&mut self, file: &ScannedFile, encoder: &Encoder) -> Result<(), IngestError> {
-        let options = LayoutOptions {
-            max_tokens: MAX_PASSAGE_TOKENS,
-            max_prefix: MAX_PREFIX_TOKENS,
-        };
         let mut documents: Documents = corpus::open(file);
         let mut text_bytes = 0;
         for document in documents.by_ref().take(DOCUMENTS_OF_A_FILE).flatten() {
-            let layout = layout(&document, encoder.tokenizer(), &options)?;
+            let layout = layout(&document, encoder.tokenizer(), &LAYOUT)?;
             let pieces = records::pieces(&layout);
             self.documents += 1;
             self.tokens += pieces.iter().map(|own| own.body.len()).sum::<usize>();
@@ -138,13 +131,7 @@ fn markup_share(path: &str) -> f64 {
 fn tokens_a_second(sample: &Sample, encoder: &Encoder) -> Result<f64, IngestError> {
     let (start, mut tokens) = (Instant::now(), 0);
     for batch in sample.pieces.chunks(BATCH) {
-        let inputs: Vec<PassageInput> = batch
-            .iter()
-            .map(|own| PassageInput {
-                prefix: &own.prefix,
-                body: &own.body,
-            })
-            .collect();
+        let inputs = records::inputs(batch);
         encoder.encode_documents(&[&inputs])?;
         tokens += batch.iter().map(|own| own.body.len()).sum::<usize>();
         if start.elapsed() > ENCODING {

@@ -59,7 +59,7 @@ pub(super) fn grow(
         false => n_changed as u32,
     });
     drop(library);
-    Ok(store.commit(commit, false)?)
+    Ok(store.commit(commit)?)
 }
 
 /// What it takes to make one tree of another.

@@ -54,7 +54,7 @@ pub(super) fn link(corpus: &Path, store: &mut StoreWriter) -> Result<(), IngestE
     let titles: Vec<String> = titles(&records).into_iter().collect();
     commit.titles = (titles != store.titles()?).then_some(titles);
     commit.done = due.into_iter().map(|id| (Due::Link, id)).collect();
-    Ok(store.commit(commit, false)?)
+    Ok(store.commit(commit)?)
 }
 
 /// The mentions of every text that may hold other titles than before.

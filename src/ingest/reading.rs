@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     corpus::{self, Document, ScannedFile, Skipped},
-    model::config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
+    model::config::LAYOUT,
     store::{
         BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileState, FileStatus, SegmentBuilder,
-        Stamp, StoreError, StoreWriter,
+        Stamp, StoreError, StoreWriter, text_hash,
     },
-    text::{Layout, LayoutOptions, Tokenizer, layout},
+    text::{Layout, Tokenizer, layout},
 };
 
 /// Bytes of text that are cut and committed at once.
@@ -39,28 +39,6 @@ pub(super) struct Source {
 enum Items {
     Files(Vec<ScannedFile>),
     Documents(Vec<Document>),
-}
-
-/// Documents that are not as they were.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    /// Ids of those that are new or whose text is.
-    pub read: HashSet<u32>,
-    /// Ids of those that are gone.
-    pub gone: HashSet<u32>,
-    /// Ids of those whose path or stamp alone is new.
-    pub renamed: HashSet<u32>,
-    /// Whether any file's status is new.
-    pub statuses: bool,
-}
-
-impl Changes {
-    pub fn is_empty(&self) -> bool {
-        !self.statuses
-            && [&self.read, &self.gone, &self.renamed]
-                .iter()
-                .all(|ids| ids.is_empty())
-    }
 }
 
 impl Source {
@@ -126,7 +104,7 @@ pub(super) fn read(
     tokenizer: &Tokenizer,
     progress: Progress,
     outcome: &mut Outcome,
-) -> Result<Changes, IngestError> {
+) -> Result<(), IngestError> {
     let mut reading = Reading::new((source.gone, source.failed), store, tokenizer, outcome)?;
     for skipped in source.skipped {
         reading.leave_out(skipped);
@@ -185,8 +163,9 @@ struct Reading<'a> {
     batch: Vec<Incoming>,
     bytes: usize,
     commit: Commit,
-    changes: Changes,
+    /// Documents that the files hold, and those of them that are new or whose text is.
     n_documents: usize,
+    n_read: usize,
 }
 
 impl<'a> Reading<'a> {
@@ -206,7 +185,7 @@ impl<'a> Reading<'a> {
                     .or_default()
                     .push(record.path.clone());
             }
-            let file = record.file.unwrap_or_else(|| record.path.clone());
+            let file = record.file().to_owned();
             if gone_files.contains(&file) {
                 moved.insert(record.hash, record.path.clone());
             }
@@ -229,13 +208,12 @@ impl<'a> Reading<'a> {
             batch: Vec::new(),
             bytes: 0,
             commit: Commit::default(),
-            changes: Changes::default(),
             n_documents: 0,
+            n_read: 0,
         })
     }
 
     fn leave_out(&mut self, skipped: Skipped) {
-        self.changes.statuses = true;
         self.commit.files.push(FileRecord {
             stamp: Stamp::default(),
             status: records::left_out(&skipped),
@@ -280,7 +258,6 @@ impl<'a> Reading<'a> {
                 return Ok(());
             }
         }
-        self.changes.statuses = true;
         self.commit.files.push(FileRecord {
             stamp,
             status,
@@ -297,7 +274,7 @@ impl<'a> Reading<'a> {
         stamp: Stamp,
     ) -> Result<(), IngestError> {
         self.n_documents += 1;
-        let hash = *blake3::hash(document.text.as_bytes()).as_bytes();
+        let hash = text_hash(document.text.as_bytes());
         let known = self.known.get(&document.path);
         let before = match known {
             Some(known) if known.hash == hash => Some(document.path.clone()),
@@ -313,7 +290,6 @@ impl<'a> Reading<'a> {
             if before != document.path {
                 self.known.remove(&before);
                 self.commit.gone.push(before.clone());
-                self.changes.renamed.insert(record.id);
                 self.outcome.renamed += usize::from(is_same);
             }
             if is_same {
@@ -341,7 +317,7 @@ impl<'a> Reading<'a> {
         hash: [u8; 32],
         (file, stamp): (Option<String>, Stamp),
     ) -> Result<(), IngestError> {
-        self.changes.read.insert(id);
+        self.n_read += 1;
         self.bytes += document.text.len();
         self.batch.push(Incoming {
             document,
@@ -358,14 +334,13 @@ impl<'a> Reading<'a> {
 
     fn forget(&mut self, path: String) {
         if let Some(known) = self.known.remove(&path) {
-            self.changes.gone.insert(known.id);
             self.commit.gone.push(path);
             self.commit.gone_links.push(known.id);
             self.outcome.removed += 1;
         }
     }
 
-    fn finish(mut self) -> Result<Changes, IngestError> {
+    fn finish(mut self) -> Result<(), IngestError> {
         let gone = std::mem::take(&mut self.gone_files);
         let of_gone = self
             .known
@@ -373,24 +348,19 @@ impl<'a> Reading<'a> {
             .filter(|(_, own)| gone.contains(&own.file));
         let lost: Vec<String> = of_gone.map(|(path, _)| path.clone()).collect();
         lost.into_iter().for_each(|path| self.forget(path));
-        self.changes.statuses |= !gone.is_empty();
         self.commit.gone_files.extend(gone);
         self.commit()?;
         let n_documents = self.store.n_documents();
         self.outcome.indexed = n_documents;
-        self.outcome.unchanged = n_documents - self.changes.read.len();
-        Ok(self.changes)
+        self.outcome.unchanged = n_documents - self.n_read;
+        Ok(())
     }
 
     /// Cuts the batch and commits it with all that was found until now.
     fn commit(&mut self) -> Result<(), IngestError> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
-        let options = LayoutOptions {
-            max_tokens: MAX_PASSAGE_TOKENS,
-            max_prefix: MAX_PREFIX_TOKENS,
-        };
-        let cut = |incoming: &Incoming| layout(&incoming.document, self.tokenizer, &options);
+        let cut = |incoming: &Incoming| layout(&incoming.document, self.tokenizer, &LAYOUT);
         let layouts = timed(&mut self.outcome.seconds.tokenise, || {
             batch.par_iter().map(cut).collect::<Result<Vec<_>, _>>()
         })?;
@@ -414,7 +384,7 @@ fn store(
         let is_idle = commit.files.is_empty() && commit.gone_files.is_empty();
         return match is_idle && commit.documents.is_empty() {
             true => Ok(()),
-            false => Ok(store.commit(commit, false)?),
+            false => Ok(store.commit(commit)?),
         };
     }
     store.replace_text(&ids)?;
@@ -455,5 +425,5 @@ fn store(
             store.write_blobs(&texts)?;
         }
     }
-    Ok(store.commit(commit, true)?)
+    Ok(store.commit(commit)?)
 }

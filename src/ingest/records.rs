@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
     corpus::{Document, Mark, Origin, Skipped},
+    model::PassageInput,
     store::{
         DocumentRecord, ExtractedText, FileState, FileStatus, LinkRecord, PassagePieces, PlaceMark,
         SectionRecord, Stamp, StoreError, StoreWriter, TextUnit,
@@ -78,6 +79,15 @@ pub(super) fn pieces(layout: &Layout) -> Vec<PassagePieces> {
         body: passage.tokens.iter().map(|token| token.id).collect(),
     });
     pieces.collect()
+}
+
+/// Passages as the encoder takes them.
+pub(super) fn inputs(pieces: &[PassagePieces]) -> Vec<PassageInput<'_>> {
+    let inputs = pieces.iter().map(|own| PassageInput {
+        prefix: &own.prefix,
+        body: &own.body,
+    });
+    inputs.collect()
 }
 
 /// The text of a document that is not its file.

@@ -1,17 +1,19 @@
 //! The texts of documents that are stored already: of files as they are now, of others as they were extracted.
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
+
+use super::open_files::OpenFiles;
 
 use crate::{
     corpus::file_of,
-    store::{Blobs, DocumentRecord, ExtractedText, StoreError, StoreWriter},
+    store::{DocumentRecord, ExtractedText, StoreError, StoreWriter},
 };
 
 /// Reads texts, with the blob files that it has come across open.
 pub(super) struct Texts<'a> {
     corpus: &'a Path,
     store: &'a StoreWriter,
-    blobs: HashMap<u32, Blobs>,
+    files: OpenFiles,
 }
 
 impl<'a> Texts<'a> {
@@ -19,7 +21,7 @@ impl<'a> Texts<'a> {
         Self {
             corpus,
             store,
-            blobs: HashMap::new(),
+            files: OpenFiles::default(),
         }
     }
 
@@ -27,13 +29,10 @@ impl<'a> Texts<'a> {
     pub fn read(&mut self, record: &DocumentRecord) -> Result<Option<String>, StoreError> {
         let Some(place) = record.text else {
             let text = std::fs::read_to_string(file_of(self.corpus, &record.path)).ok();
-            let is_same = |text: &String| *blake3::hash(text.as_bytes()).as_bytes() == record.hash;
-            return Ok(text.filter(is_same));
+            return Ok(text.filter(|text| record.is_text(text.as_bytes())));
         };
-        if !self.blobs.contains_key(&place.file) {
-            self.blobs.insert(place.file, self.store.blobs(place.file)?);
-        }
-        let extracted: Option<ExtractedText> = self.blobs[&place.file].get(place.number);
+        let blobs = self.files.blobs(place.file, self.store)?;
+        let extracted: Option<ExtractedText> = blobs.get(place.number);
         Ok(extracted.map(|extracted| extracted.text))
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::global::GlobalConfig;
+use crate::text::LayoutOptions;
 
 /// The shape of the encoder; the field names of the trunk are those of BERT's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,11 @@ impl ModelConfig {
 pub const MAX_PASSAGE_TOKENS: usize = 256;
 /// The most of them that the context prefix may take.
 pub const MAX_PREFIX_TOKENS: usize = 24;
+/// How documents are cut for the encoder.
+pub const LAYOUT: LayoutOptions = LayoutOptions {
+    max_tokens: MAX_PASSAGE_TOKENS,
+    max_prefix: MAX_PREFIX_TOKENS,
+};
 /// `[CLS]` opens every passage and every question.
 pub const CLS_TOKEN: u32 = 101;
 /// `[SEP]` closes them.

@@ -3,16 +3,18 @@
 //! All little-endian: `SHASBLB1`, u32 count N, u64 × (N + 1) where each blob starts and the last ends, counted from the
 //! end of this table; the blobs, each lz4 with its length in front; u32 crc32 of everything before.
 
-use std::{fs::File, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use memmap2::Mmap;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{StoreError, write_atomically};
+use super::{
+    StoreError,
+    mapped::{self, CHECKSUM_BYTES},
+};
 
 const MAGIC: &[u8; 8] = b"SHASBLB1";
 const HEADER_BYTES: usize = 12;
-const CHECKSUM_BYTES: usize = 4;
 
 /// Collects blobs for a file.
 #[derive(Default)]
@@ -50,8 +52,7 @@ impl BlobBuilder {
             bytes.extend(end.to_le_bytes());
         }
         bytes.extend_from_slice(&self.content);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        write_atomically(path, &bytes)
+        mapped::write(path, bytes)
     }
 }
 
@@ -64,12 +65,7 @@ pub struct Blobs {
 impl Blobs {
     /// Maps a blob file and checks its shape; [`Blobs::verify`] checks its content.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(|source| StoreError::io(path, source))?;
-        // SAFETY: blob files are written once and never changed while an index exists.
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| StoreError::io(path, source))?;
-        if map.len() < HEADER_BYTES || &map[..MAGIC.len()] != MAGIC {
-            return Err(StoreError::damaged(path, "not a blob file"));
-        }
+        let map = mapped::open(path, MAGIC, HEADER_BYTES, "blob")?;
         let count = u32::from_le_bytes([map[8], map[9], map[10], map[11]]) as usize;
         let blobs = Self { map, count };
         let table = HEADER_BYTES + 8 * (count + 1);
@@ -83,8 +79,7 @@ impl Blobs {
 
     /// True when the checksum holds.
     pub fn verify(&self) -> bool {
-        let (content, stored) = self.map.split_at(self.map.len() - CHECKSUM_BYTES);
-        crc32fast::hash(content).to_le_bytes() == stored
+        mapped::verify(&self.map)
     }
 
     /// The value with this number; none where there is none, or where its bytes are damaged.

@@ -15,6 +15,7 @@ mod analyzer;
 pub mod blobs;
 pub mod doctor;
 pub mod lock;
+mod mapped;
 pub mod records;
 pub mod segment;
 pub mod snapshot;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use blobs::{BlobBuilder, Blobs};
 pub use records::{
     BlobPlace, DocumentRecord, ExtractedText, FileRecord, FileState, FileStatus, LinkRecord,
-    PassagePieces, PlaceMark, SectionRecord, Stamp,
+    PassagePieces, PlaceMark, SectionRecord, Stamp, text_hash,
 };
 pub use segment::{DocumentRow, PassageRow, Segment, SegmentBuilder};
 pub use snapshot::{Snapshot, SnapshotBody};
@@ -97,7 +98,7 @@ pub fn remove(folder: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes a file whole or not at all: beside its place, synced, then renamed.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let write = || -> std::io::Result<()> {
         let beside = path.with_extension("new");
         let mut file = std::fs::File::create(&beside)?;

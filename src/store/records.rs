@@ -41,6 +41,23 @@ pub struct DocumentRecord {
     pub links: Vec<u32>,
 }
 
+impl DocumentRecord {
+    /// The file that it stands in, relative to the corpus root.
+    pub fn file(&self) -> &str {
+        self.file.as_ref().unwrap_or(&self.path)
+    }
+
+    /// True where `text` is what was indexed.
+    pub fn is_text(&self, text: &[u8]) -> bool {
+        text_hash(text) == self.hash
+    }
+}
+
+/// By what a text is told from others: its blake3.
+pub fn text_hash(text: &[u8]) -> [u8; 32] {
+    *blake3::hash(text).as_bytes()
+}
+
 /// One section of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionRecord {

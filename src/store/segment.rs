@@ -18,13 +18,16 @@
 
 mod builder;
 
-use std::{fs::File, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use bytemuck::{Pod, Zeroable};
 use half::f16;
 use memmap2::Mmap;
 
-use super::StoreError;
+use super::{
+    StoreError,
+    mapped::{self, CHECKSUM_BYTES},
+};
 use crate::ops::granule_keys::KEY_BYTES;
 
 use builder::NODE_GRANULES;
@@ -103,14 +106,9 @@ pub struct Segment {
 impl Segment {
     /// Maps a segment file and checks its size; [`Segment::verify`] checks its content.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(|source| StoreError::io(path, source))?;
-        // SAFETY: segment files are written once and never changed while an index exists.
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| StoreError::io(path, source))?;
-        if map.len() < HEADER_BYTES || &map[..MAGIC.len()] != MAGIC {
-            return Err(StoreError::damaged(path, "not a segment file"));
-        }
+        let map = mapped::open(path, MAGIC, HEADER_BYTES, "segment")?;
         let counts: Counts = bytemuck::pod_read_unaligned(&map[MAGIC.len()..HEADER_BYTES]);
-        if map.len() != counts.part(Part::Checksum).start + 4 {
+        if map.len() != counts.part(Part::Checksum).end {
             return Err(StoreError::damaged(path, "wrong length"));
         }
         Ok(Self { map, counts })
@@ -118,8 +116,7 @@ impl Segment {
 
     /// True when the checksum holds.
     pub fn verify(&self) -> bool {
-        let (content, stored) = self.map.split_at(self.map.len() - 4);
-        crc32fast::hash(content).to_le_bytes() == stored
+        mapped::verify(&self.map)
     }
 
     /// Number of passages.
@@ -242,7 +239,7 @@ impl Counts {
             self.dimensions as usize * vectors,
             size_of::<f16>() * keys,
             KEY_BYTES * keys,
-            size_of::<u32>(),
+            CHECKSUM_BYTES,
         ];
         let before = lengths[..part as usize].iter();
         let start = HEADER_BYTES

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     FORMAT_VERSION, StoreError,
     blobs::Blobs,
-    records::{DocumentRecord, ExtractedText, FileStatus, SectionRecord},
+    records::{DocumentRecord, ExtractedText, FileState, FileStatus, SectionRecord},
     segment::{DocumentRow, PassageRow, Segment},
     text_index::TextReader,
     write_atomically,
@@ -40,6 +40,14 @@ pub struct SnapshotBody {
     pub blobs: Vec<u32>,
     pub statuses: Vec<FileStatus>,
     pub tree: Tree,
+}
+
+impl SnapshotBody {
+    /// How many files are in this state.
+    pub fn n_files(&self, state: FileState) -> usize {
+        let statuses = self.statuses.iter();
+        statuses.filter(|status| status.state == state).count()
+    }
 }
 
 /// A published index, open for reading.
@@ -185,14 +193,16 @@ impl Snapshot {
 
     fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let whole = self.body.documents.iter().all(|document| {
-            self.segments.iter().any(|(name, segment)| {
+            let segments = &self.segments;
+            let at = segments.binary_search_by_key(&document.segment, |(name, _)| *name);
+            let segment = at.ok().map(|at| &segments[at].1);
+            segment.is_some_and(|segment| {
                 let row = segment.documents().get(document.row as usize);
-                *name == document.segment
-                    && row.is_some_and(|row| {
-                        row.n_passages == document.n_passages
-                            && row.n_encoded == document.n_encoded
-                            && row.passages().end <= segment.n_passages()
-                    })
+                row.is_some_and(|row| {
+                    row.n_passages == document.n_passages
+                        && row.n_encoded == document.n_encoded
+                        && row.passages().end <= segment.n_passages()
+                })
             })
         });
         match whole {

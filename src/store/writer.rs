@@ -58,6 +58,8 @@ pub struct StoreWriter {
     next: Counters,
     n_writes: usize,
     pub text: TextWriter,
+    /// True from [`StoreWriter::replace_text`] to the commit.
+    is_text_open: bool,
     _lock: WriterLock,
 }
 
@@ -134,6 +136,7 @@ impl StoreWriter {
             meta,
             n_writes: 0,
             text: TextWriter::open(&folder.join("text"))?,
+            is_text_open: false,
             folder: folder.to_owned(),
             database,
             _lock: lock,
@@ -152,13 +155,12 @@ impl StoreWriter {
         for mut record in self.documents()? {
             if ids.contains(&record.id) {
                 record.hash = [0; 32];
-                let file = record.file.as_ref().unwrap_or(&record.path);
-                commit.gone_files.push(file.clone());
+                commit.gone_files.push(record.file().to_owned());
                 commit.documents.push(record);
             }
         }
-        ids.iter().for_each(|&id| self.text.remove(id));
-        self.commit(commit, true)
+        self.replace_text(&ids)?;
+        self.commit(commit)
     }
 
     /// All documents, by path.
@@ -270,17 +272,18 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Says that the text units of these documents are about to be replaced, and removes them.
+    /// Says that the text units of these documents are about to be replaced, up to the next commit, and removes them.
     pub fn replace_text(&mut self, ids: &[u32]) -> Result<(), StoreError> {
         self.meta.insert("pending", self.encode(&ids)?)?;
         self.database.flush()?;
         ids.iter().for_each(|&id| self.text.remove(id));
+        self.is_text_open = true;
         Ok(())
     }
 
-    /// Writes all of it or nothing, and makes it lasting, the text units added before as well where there are `texts`.
-    pub fn commit(&mut self, commit: Commit, texts: bool) -> Result<(), StoreError> {
-        if texts {
+    /// Writes all of it or nothing, and makes it lasting, with the text units that were replaced.
+    pub fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+        if self.is_text_open {
             self.text.commit()?;
         }
         let [documents, files, links, nodes, due] = self.entries(&commit)?;
@@ -296,7 +299,7 @@ impl StoreWriter {
         {
             meta.push((key.into(), Some(value.to_le_bytes().to_vec())));
         }
-        if texts {
+        if self.is_text_open {
             meta.push((b"pending".to_vec(), None));
         }
         if let Some(titles) = &commit.titles {
@@ -330,6 +333,7 @@ impl StoreWriter {
             Err(TransactionError::Storage(error)) => return Err(error.into()),
             Err(TransactionError::Abort(never)) => match never {},
         }
+        self.is_text_open = false;
         self.database.flush()?;
         Ok(())
     }

@@ -15,10 +15,10 @@ use shas::{
     corpus,
     model::{
         Encoder, PassageInput,
-        config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
+        config::LAYOUT,
         global::{GlobalConfig, GlobalWeights, config::Branches},
     },
-    text::{LayoutOptions, Passage, layout},
+    text::{Passage, layout},
 };
 use support::{Result, project, seconds};
 use text::tokens;
@@ -68,10 +68,6 @@ fn main() -> Result<()> {
 
 /// What the blocks add to the time of a vault: its notes in batches, as when it is indexed.
 fn vault(plain: &Encoder, sparse: &Encoder, folder: &Path) -> Result<()> {
-    let options = LayoutOptions {
-        max_tokens: MAX_PASSAGE_TOKENS,
-        max_prefix: MAX_PREFIX_TOKENS,
-    };
     let mut notes: Vec<Vec<(Vec<u32>, Vec<u32>)>> = Vec::new();
     // Some of the notes, from all of the vault.
     let documents: Vec<_> = corpus::read(folder)?.flatten().collect();
@@ -79,7 +75,7 @@ fn vault(plain: &Encoder, sparse: &Encoder, folder: &Path) -> Result<()> {
         .iter()
         .step_by(documents.len().div_ceil(MAX_NOTES))
     {
-        let passages = layout(document, plain.tokenizer(), &options)?.passages;
+        let passages = layout(document, plain.tokenizer(), &LAYOUT)?.passages;
         let ids = |passage: Passage| {
             let body = passage.tokens.iter().map(|token| token.id).collect();
             (passage.prefix.to_vec(), body)

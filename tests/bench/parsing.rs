@@ -21,8 +21,8 @@ use std::{
 use quick_xml::events::Event;
 use shas::{
     corpus::{self, Document, ScannedFile, Skipped},
-    model::config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
-    text::{LayoutOptions, Tokenizer, layout},
+    model::config::LAYOUT,
+    text::{Tokenizer, layout},
 };
 use support::{Result, median, project, seconds};
 
@@ -31,10 +31,6 @@ const RUNS: usize = 3;
 const CUT_BYTES: usize = 2 << 20;
 /// Text after which parsing and cutting stops.
 const MAX_TEXT_BYTES: usize = 16 << 20;
-const OPTIONS: LayoutOptions = LayoutOptions {
-    max_tokens: MAX_PASSAGE_TOKENS,
-    max_prefix: MAX_PREFIX_TOKENS,
-};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).filter(|own| own != "--bench");
@@ -105,7 +101,7 @@ fn tokenise(documents: &[Document], tokenizer: &Tokenizer) -> Result<()> {
     })?;
     let cutting = speed(bytes, || {
         for document in &some {
-            layout(document, tokenizer, &OPTIONS)?;
+            layout(document, tokenizer, &LAYOUT)?;
         }
         Ok(0)
     })?;
@@ -127,7 +123,7 @@ fn parse_and_cut(xml: Vec<u8>, tokenizer: &Tokenizer) -> Result<f64> {
         };
         let mut bytes = 0;
         for document in corpus::open_dump(counted, "dump").flatten() {
-            layout(&document, tokenizer, &OPTIONS)?;
+            layout(&document, tokenizer, &LAYOUT)?;
             bytes += document.text.len();
             if bytes > MAX_TEXT_BYTES {
                 break;

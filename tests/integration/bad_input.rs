@@ -2,14 +2,9 @@
 
 use std::{fs, path::Path};
 
-use assert_cmd::Command;
 use serde_json::Value;
 
-fn shas(index: &Path) -> Command {
-    let mut command = Command::cargo_bin("shas").expect("is built");
-    command.env("SHAS_INDEX", index).env_remove("SHAS_MODEL");
-    command
-}
+use crate::vault::shas;
 
 fn statuses(index: &Path) -> Value {
     let output = shas(index)

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use assert_cmd::Command;
 use serde_json::Value;
+
+use crate::vault::shas;
 
 /// A file of one page; its objects are found without a table of them.
 const PDF: &str = "%PDF-1.4
@@ -20,8 +21,11 @@ fn read_pdf(content: &str) -> Value {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.pdf");
     fs::write(&file, content).expect("writes");
-    let mut command = Command::cargo_bin("shas").expect("is built");
-    let output = command.arg("read-pdf").arg(&file).output().expect("runs");
+    let output = shas(folder.path())
+        .arg("read-pdf")
+        .arg(&file)
+        .output()
+        .expect("runs");
     assert!(output.status.success());
     serde_json::from_slice(&output.stdout).expect("is JSON")
 }
@@ -54,14 +58,7 @@ fn files_are_indexed_as_what_they_are() {
     ] {
         fs::write(corpus.path().join(name), content).expect("writes");
     }
-    let shas = || {
-        let mut command = Command::cargo_bin("shas").expect("is built");
-        command
-            .env("SHAS_INDEX", index.path())
-            .env_remove("SHAS_MODEL");
-        command
-    };
-    let output = shas()
+    let output = shas(index.path())
         .arg("index")
         .arg(corpus.path())
         .output()
@@ -69,7 +66,10 @@ fn files_are_indexed_as_what_they_are() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert!(errors.contains("broken.pdf: is damaged"), "{errors}");
-    let output = shas().args(["status", "--json"]).output().expect("runs");
+    let output = shas(index.path())
+        .args(["status", "--json"])
+        .output()
+        .expect("runs");
     let status: Value = serde_json::from_slice(&output.stdout).expect("is JSON");
     assert_eq!(status["counts"]["indexed"], 3, "{status}");
 }

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -14,7 +13,7 @@ use shas::{
 };
 use tempfile::TempDir;
 
-use crate::vault::ENCODER;
+use crate::vault::{ENCODER, shas};
 
 /// A vault and its index, on their own.
 struct Vault {
@@ -168,17 +167,12 @@ fn a_folder_that_has_vanished_keeps_its_index() {
     assert_eq!(vault.snapshot().body.documents.len(), NOTES.len());
 }
 
-fn shas(index: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("shas"));
-    command.env("SHAS_INDEX", index).args(arguments);
-    command
-}
-
 #[test]
 fn a_watched_folder_is_followed_and_has_one_writer() {
     let vault = Vault::new(&NOTES);
     let corpus = vault.corpus.path().to_string_lossy().into_owned();
-    let mut watch = shas(vault.index.path(), &["watch", &corpus])
+    let mut watch = shas(vault.index.path())
+        .args(["watch", &corpus])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -186,7 +180,8 @@ fn a_watched_folder_is_followed_and_has_one_writer() {
     let mut lines = BufReader::new(watch.stdout.take().expect("is piped")).lines();
     let mut next = || lines.next().expect("goes on").expect("is text");
     assert!(next().starts_with("4 documents; watching"));
-    let second = shas(vault.index.path(), &["index", &corpus])
+    let second = shas(vault.index.path())
+        .args(["index", &corpus])
         .output()
         .expect("runs");
     let errors = String::from_utf8_lossy(&second.stderr);
@@ -203,7 +198,9 @@ fn a_watched_folder_is_followed_and_has_one_writer() {
     fs::rename(beside, vault.corpus.path().join("a/Rye.md")).expect("renames");
     let line = next();
     assert!(line.contains("1 read, 0 renamed, 0 removed"), "{line}");
-    let answer = shas(vault.index.path(), &["ask", "what does the walrus like?"]).output();
+    let answer = shas(vault.index.path())
+        .args(["ask", "what does the walrus like?"])
+        .output();
     watch.kill().expect("kills");
     watch.wait().expect("ends");
     let answer = String::from_utf8(answer.expect("runs").stdout).expect("is text");
@@ -261,7 +258,10 @@ fn a_dry_run_says_what_it_would_take_and_writes_nothing() {
     let vault = Vault::new(&NOTES);
     let corpus = vault.corpus.path().to_string_lossy().into_owned();
     let arguments = ["index", "--dry-run", "--json", &corpus];
-    let output = shas(vault.index.path(), &arguments).output().expect("runs");
+    let output = shas(vault.index.path())
+        .args(arguments)
+        .output()
+        .expect("runs");
     let forecast: Value = serde_json::from_slice(&output.stdout).expect("is JSON");
     assert_eq!(
         (&forecast["files"], &forecast["documents"]),
@@ -270,6 +270,6 @@ fn a_dry_run_says_what_it_would_take_and_writes_nothing() {
     let tokens = forecast["tokens"].as_u64().expect("a number");
     assert_eq!(tokens as usize, vault.index().tokens);
     let empty = tempfile::tempdir().expect("a folder");
-    shas(empty.path(), &arguments).output().expect("runs");
+    shas(empty.path()).args(arguments).output().expect("runs");
     assert_eq!(fs::read_dir(empty.path()).expect("reads").count(), 0);
 }

@@ -13,6 +13,8 @@ use shas::{
     tree::Level,
 };
 
+use crate::vault::shas;
+
 /// Times that indexing is killed.
 const KILLS: u64 = 32;
 const NOTES: usize = 20;
@@ -55,19 +57,8 @@ fn edit(folder: &Path, round: u64) {
     .expect("edits");
 }
 
-fn shas(index: &Path, arguments: &[&Path]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("shas"));
-    command
-        .env("SHAS_INDEX", index)
-        .env_remove("SHAS_MODEL")
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
 fn index(corpus: &Path, index: &Path) -> Output {
-    let output = shas(index, &[Path::new("index"), corpus]).output();
+    let output = shas(index).arg("index").arg(corpus).output();
     let output = output.expect("runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
@@ -147,7 +138,7 @@ fn assert_as_if_nothing_had_happened(corpus: &Path, own: &Path) {
     index(corpus, fresh.path());
     assert_eq!(content(own), content(fresh.path()));
     for folder in [own, fresh.path()] {
-        let rebuilt = shas(folder, &[Path::new("tree"), Path::new("--rebuild")]).output();
+        let rebuilt = shas(folder).args(["tree", "--rebuild"]).output();
         assert!(rebuilt.expect("runs").status.success());
     }
     assert_eq!(tree(own), tree(fresh.path()));
@@ -168,7 +159,11 @@ fn killed_at_any_moment_nothing_is_lost() {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let share = (state >> 40) as f64 / (1u64 << 24) as f64;
-        let mut child = shas(folder.path(), &[Path::new("index"), corpus.path()])
+        let mut child = shas(folder.path())
+            .arg("index")
+            .arg(corpus.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("starts");
         // Later runs have less to do, so they are killed earlier.

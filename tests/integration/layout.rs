@@ -3,8 +3,8 @@
 use shas::{
     answer::file_of,
     corpus,
-    model::config::{MAX_PASSAGE_TOKENS, MAX_PREFIX_TOKENS},
-    text::{LayoutOptions, layout},
+    model::config::{LAYOUT, MAX_PASSAGE_TOKENS},
+    text::layout,
 };
 
 use crate::vault::{ENCODER, snapshot};
@@ -13,16 +13,12 @@ use crate::vault::{ENCODER, snapshot};
 #[test]
 fn every_span_read_again_is_what_was_encoded() {
     let snapshot = snapshot();
-    let options = LayoutOptions {
-        max_tokens: MAX_PASSAGE_TOKENS,
-        max_prefix: MAX_PREFIX_TOKENS,
-    };
     let mut checked = 0;
     for (index, record) in snapshot.body.documents.iter().enumerate() {
         let bytes = std::fs::read(file_of(&snapshot, record)).expect("reads");
         let text = String::from_utf8(bytes.clone()).expect("is text");
         let document = corpus::parse(&record.path, text);
-        let layout = layout(&document, ENCODER.tokenizer(), &options).expect("cuts");
+        let layout = layout(&document, ENCODER.tokenizer(), &LAYOUT).expect("cuts");
         let passages = snapshot.passages_of(index);
         assert_eq!(passages.len(), layout.passages.len(), "{}", record.path);
         for (number, passage) in passages.zip(&layout.passages) {

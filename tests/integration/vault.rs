@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     sync::LazyLock,
 };
 
@@ -40,6 +41,13 @@ pub static INDEX: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     assert_eq!(outcome.indexed + outcome.skipped.len(), 153);
     folder
 });
+
+/// The program, with its index in this folder and the shipped model.
+pub fn shas(index: &Path) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("shas"));
+    command.env("SHAS_INDEX", index).env_remove("SHAS_MODEL");
+    command
+}
 
 /// What was published of it.
 pub fn snapshot() -> Snapshot {

@@ -11,7 +11,7 @@ use crate::{
         granule_keys::{GranuleKeys, KEY_BYTES, KEY_DIMENSIONS, dequantise},
         similarity::{normalise, product},
     },
-    store::{StoreError, write_atomically},
+    store::{StoreError, mapped},
 };
 
 /// A document of more granules answers with the keys of its nodes, so that what it costs stays bounded.
@@ -151,8 +151,7 @@ impl SegmentBuilder {
         let scales = [&self.keys.scales, &self.nodes.scales];
         add(scales.map(|scales: &Vec<f16>| bytemuck::cast_slice(scales)));
         add([&self.keys.codes, &self.nodes.codes]);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        write_atomically(path, &bytes)
+        mapped::write(path, bytes)
     }
 }
 
