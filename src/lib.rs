@@ -27,10 +27,11 @@
 //! | [`tui`] | the browser: tree, preview, answers |
 //! | [`cli`] | the commands |
 //! | [`eval`] | a side road: figures on sets in the BEIR layout |
+//! | [`train`] | another: weights by recipes |
 //!
 //! # Invariants
 //!
-//! Imports point upwards in this table only. candle appears in `ops` and `model`, sled and tantivy in `store`,
+//! Imports point upwards in this table only. candle appears in `ops`, `model` and `train`, sled and tantivy in `store`,
 //! ratatui in `tui`, plotters in `cli`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
 //! only. Nothing in a corpus is ever written to. A quote is compared with the file before it is shown. There is
 //! no server and no network.
@@ -46,4 +47,5 @@ pub mod query;
 pub mod answer;
 pub mod tui;
 pub mod eval;
+pub mod train;
 pub mod cli;

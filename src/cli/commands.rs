@@ -12,7 +12,7 @@ use super::{Common, indexing, output, output::say, paths};
 use crate::{
     corpus,
     ingest::IndexOptions,
-    model::{Encoder, convert},
+    model::{Encoder, convert, save},
     store::Snapshot,
     tree::Level,
     tui,
@@ -70,7 +70,7 @@ pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()
     if !texts.is_empty() {
         convert::fit_granules(&texts, output)?;
     }
-    convert::seal(output)?;
+    save::seal(output)?;
     say!("wrote {}", output.display());
     Ok(())
 }

@@ -13,6 +13,7 @@ mod output;
 mod paths;
 mod read_pdf;
 mod status;
+mod train;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -161,6 +162,13 @@ enum Command {
         #[arg(long)]
         binary: bool,
     },
+    /// Train the model by a recipe
+    ///
+    /// Stopped at any moment, the same command goes on from the last checkpoint.
+    #[command(
+        after_help = "Example: shas train assets/recipes/retrieval.toml --data ~/training --output model"
+    )]
+    Train(train::TrainArgs),
     /// Read one PDF and print its text as JSON; other commands read each in such a process of its own
     #[command(hide = true)]
     ReadPdf {
@@ -262,6 +270,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         } => {
             let options = crate::eval::EvalOptions {
                 beir: crate::corpus::BeirOptions {
+                    split: crate::corpus::Split::Test,
                     merge_turns: *merge_turns,
                     title_questions: *title_questions,
                 },
@@ -269,6 +278,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             eval::run(common, folders, &options)
         }
+        Command::Train(args) => train::run(common, args),
         Command::ReadPdf { file } => read_pdf::run(file),
         Command::Convert {
             package,

@@ -32,6 +32,26 @@ pub struct Query {
     #[serde(rename = "_id")]
     pub id: String,
     pub text: String,
+    /// What answers it, word for word, where the set says so.
+    #[serde(default)]
+    pub answers: Vec<String>,
+}
+
+/// Which relevance judgements of a set are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Split {
+    #[default]
+    Test,
+    Train,
+}
+
+impl Split {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Test => "qrels/test.tsv",
+            Self::Train => "qrels/train.tsv",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -48,6 +68,7 @@ struct Line {
 /// How an evaluation set is read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BeirOptions {
+    pub split: Split,
     /// Joins consecutive turns into passages of about 170 words.
     pub merge_turns: bool,
     /// Keeps the first 400 questions, each behind its document's title.
@@ -60,7 +81,7 @@ pub struct BeirOptions {
 /// When a file is missing or a line is not what it should be; the message names file and line.
 pub fn read_beir(folder: &Path, options: &BeirOptions) -> Result<Beir, CorpusError> {
     let mut documents = read_lines(folder)?;
-    let mut relevance = read_relevance(&folder.join("qrels/test.tsv"))?;
+    let mut relevance = read_relevance(&folder.join(options.split.file()))?;
     if options.merge_turns {
         merge_turns(&mut documents, &mut relevance);
     }

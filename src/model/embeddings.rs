@@ -1,9 +1,9 @@
 //! Token, position and segment embeddings, then LayerNorm: the first states of a passage.
 
 use candle_core::{Result, Tensor};
-use candle_nn::{Embedding, LayerNorm, Module, VarBuilder, embedding, layer_norm};
+use candle_nn::{Embedding, Module, VarBuilder, embedding};
 
-use super::config::ModelConfig;
+use super::{config::ModelConfig, layer_norm::LayerNorm};
 
 /// The embedding layer of the trunk.
 pub struct Embeddings {
@@ -26,7 +26,7 @@ impl Embeddings {
                 .pp("token_type_embeddings")
                 .get((2, hidden), "weight")?
                 .narrow(0, 0, 1)?,
-            norm: layer_norm(hidden, config.layer_norm_eps, vb.pp("LayerNorm"))?,
+            norm: LayerNorm::load(hidden, config.layer_norm_eps, vb.pp("LayerNorm"))?,
         })
     }
 

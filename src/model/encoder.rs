@@ -13,7 +13,7 @@ use super::{
         BlockView, F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig,
         GlobalWeights, view,
     },
-    granule::GranuleHead,
+    granule::{GranuleHead, GranuleTables, N_LEVELS},
     int8_trunk::Int8Trunk,
     layers::{Layers, MAX_TOKENS_IN_MEMORY},
     packed::PackedBatch,
@@ -61,8 +61,10 @@ pub struct QueryEncoding {
     pub token_ids: Vec<u32>,
     /// One key a weighted word piece.
     pub keys: QueryKeys,
-    /// Idf of those word pieces, summing to 1 unless there is none.
+    /// What those word pieces weigh, summing to 1 unless there is none.
     pub weights: Vec<f32>,
+    /// What passage, neighbours, section and document count for each.
+    pub levels: Vec<[f32; N_LEVELS]>,
 }
 
 /// How the trunk and the global blocks are computed.
@@ -134,6 +136,7 @@ impl Encoder {
         let config = load_config(folder)?;
         let file = WeightFile::open(&folder.join("model.safetensors"))?;
         let granules = WeightFile::open(&folder.join("granules.safetensors"))?;
+        let tables = GranuleTables::load(&granules, config.hidden_size, config.vocab_size)?;
         let trunk: Box<dyn Trunk> = match precision {
             Precision::Int8 => Box::new(Int8Trunk::load(&config, &file)?),
             Precision::F32 => {
@@ -154,7 +157,7 @@ impl Encoder {
                 hidden: config.hidden_size,
                 max_tokens_in_memory: MAX_TOKENS_IN_MEMORY,
             },
-            granules: GranuleHead::load(&granules, config.hidden_size, config.vocab_size)?,
+            granules: GranuleHead::new(tables, config.hidden_size)?,
             hidden: config.hidden_size,
             precision,
             fingerprint: match config.fingerprint {
@@ -290,17 +293,20 @@ impl Encoder {
         batch.push(framed(&[], &token_ids));
         let states = self.layers.forward(&batch, &[0, 1])?;
         let all_keys = self.granules.keys(&states);
-        let (mut weighted, mut keys, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for (token, key) in batch
+        let (mut weighted, mut keys) = (Vec::new(), Vec::new());
+        let (mut weights, mut levels) = (Vec::new(), Vec::new());
+        for ((token, key), state) in batch
             .token_ids
             .iter()
             .zip(all_keys.chunks_exact(KEY_DIMENSIONS))
+            .zip(states.chunks_exact(self.hidden))
         {
-            let weight = self.granules.idf(*token);
+            let weight = self.granules.weight(*token, state);
             if weight > 0.0 {
                 weighted.push(*token);
                 keys.push(key);
                 weights.push(weight);
+                levels.push(self.granules.levels(state));
             }
         }
         let total: f32 = weights.iter().sum();
@@ -310,6 +316,7 @@ impl Encoder {
             token_ids: weighted,
             keys: QueryKeys::new(keys),
             weights,
+            levels,
         })
     }
 
@@ -365,7 +372,7 @@ impl Encoder {
 }
 
 /// Reads the shape of the model in `folder`.
-pub(super) fn load_config(folder: &Path) -> Result<ModelConfig, ModelError> {
+pub fn load_config(folder: &Path) -> Result<ModelConfig, ModelError> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read {
         path: path.clone(),

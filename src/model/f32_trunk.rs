@@ -44,6 +44,16 @@ impl F32Trunk {
         })
     }
 
+    /// The states behind the last layer, with gradients where weights have any.
+    ///
+    /// `token_ids` is `[batch, length]`, `mask` `[batch, 1, 1, length]` (0, or −∞ where a row is padded); the states are
+    /// `[batch, length, hidden]`.
+    pub fn forward(&self, token_ids: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        let embedded = self.embeddings.forward(token_ids)?;
+        let mut blocks = self.blocks.iter();
+        blocks.try_fold(embedded, |states, block| block.forward(&states, mask))
+    }
+
     fn groups(&self, batch: &PackedBatch) -> Result<Vec<Group>> {
         let mut order: Vec<usize> = (0..batch.len()).collect();
         order.sort_by_key(|&passage| std::cmp::Reverse(batch.passage(passage).len()));

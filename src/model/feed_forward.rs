@@ -1,9 +1,9 @@
 //! The feed-forward half of a local block: expand, GELU (by erf), contract, residual, LayerNorm.
 
 use candle_core::{Result, Tensor};
-use candle_nn::{LayerNorm, Linear, Module, VarBuilder, layer_norm, linear};
+use candle_nn::VarBuilder;
 
-use super::config::ModelConfig;
+use super::{config::ModelConfig, layer_norm::LayerNorm, linear::Linear};
 
 /// The feed-forward layer of the trunk.
 pub struct FeedForward {
@@ -16,9 +16,9 @@ impl FeedForward {
     pub fn load(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         Ok(Self {
-            expand: linear(hidden, inner, vb.pp("intermediate").pp("dense"))?,
-            contract: linear(inner, hidden, vb.pp("output").pp("dense"))?,
-            norm: layer_norm(
+            expand: Linear::load(hidden, inner, vb.pp("intermediate").pp("dense"))?,
+            contract: Linear::load(inner, hidden, vb.pp("output").pp("dense"))?,
+            norm: LayerNorm::load(
                 hidden,
                 config.layer_norm_eps,
                 vb.pp("output").pp("LayerNorm"),

@@ -3,24 +3,31 @@
 mod attention;
 pub mod config;
 pub mod convert;
+pub mod device;
 mod embeddings;
 mod encoder;
 mod feed_forward;
+mod fused;
 pub mod global;
 pub mod granule;
 mod int8_block;
 mod int8_linear;
 mod int8_trunk;
-mod f32_trunk;
+pub mod f32_trunk;
+mod layer_norm;
+mod linear;
 mod layers;
 mod local_block;
 pub mod packed;
+pub mod save;
 pub mod trunk;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
 
-pub use encoder::{Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint};
+pub use encoder::{
+    Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint, load_config,
+};
 
 /// Why the model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]

@@ -78,6 +78,11 @@ impl WeightFile {
         })
     }
 
+    /// True where there is a tensor of that name.
+    pub fn holds(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
     /// The int8 matrix `name` and its scales, with the length of rows that it must have.
     pub fn matrix(&self, name: &str, columns: usize) -> Result<MappedMatrix, ModelError> {
         let (shape, codes) = self.tensor(name, Dtype::I8)?;

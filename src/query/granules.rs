@@ -1,10 +1,10 @@
 //! The question's tokens attend to the granules of a document at several levels.
 //!
 //! For token t and passage p, m_t(p) is the best granule of p. A passage scores the weighted sum over t of
-//! (1 − [`NEIGHBOUR_WEIGHT`] − [`SECTION_WEIGHT`] − [`DOCUMENT_WEIGHT`])·m_t(p) + [`NEIGHBOUR_WEIGHT`]·max over p and
-//! the passages next to it + [`SECTION_WEIGHT`]·max over its section and those below + [`DOCUMENT_WEIGHT`]·max over
-//! the document. A long document, and so its sections, answers with the passages at hand and the stored keys of its
-//! nodes, so that its cost stays bounded: a node's key is a sixteenth of the granules that it stands for.
+//! a·m_t(p) + b·max over p and the passages next to it + c·max over its section and those below + d·max over the
+//! document, where the token itself says what the four count. A long document, and so its sections, answers with the
+//! passages at hand and the stored keys of its nodes, so that its cost stays bounded: a node's key is a sixteenth of the
+//! granules that it stands for.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -15,13 +15,6 @@ use crate::{
     ops::granule_keys,
     store::{DocumentRow, Segment, Snapshot},
 };
-
-/// What the passages next to a passage count.
-const NEIGHBOUR_WEIGHT: f32 = 0.2;
-/// What its section counts. With [`DOCUMENT_WEIGHT`] it is what a document without sections counts.
-const SECTION_WEIGHT: f32 = 0.1;
-/// What its document counts.
-const DOCUMENT_WEIGHT: f32 = 0.2;
 
 /// The attention of the question to each of `passages`, all of one document.
 pub fn attend(
@@ -47,14 +40,17 @@ pub fn attend(
         let mut near = matches.none.clone();
         around(local, all.len()).for_each(|local| raise(&mut near, matches.of(local)));
         let own = matches.of(local);
-        let tokens = query.weights.iter().enumerate();
+        let tokens = query.weights.iter().zip(&query.levels).enumerate();
         tokens
-            .map(|(token, weight)| {
-                weight
-                    * ((1.0 - NEIGHBOUR_WEIGHT - SECTION_WEIGHT - DOCUMENT_WEIGHT) * own[token]
-                        + NEIGHBOUR_WEIGHT * near[token]
-                        + SECTION_WEIGHT * of_section[token]
-                        + DOCUMENT_WEIGHT * of_document[token])
+            .map(|(token, (weight, levels))| {
+                let matches = [
+                    own[token],
+                    near[token],
+                    of_section[token],
+                    of_document[token],
+                ];
+                let at_levels = matches.iter().zip(levels);
+                weight * at_levels.map(|(best, count)| best * count).sum::<f32>()
             })
             .sum()
     };

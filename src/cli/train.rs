@@ -1,0 +1,86 @@
+//! `shas train`: follows a recipe with its curves on stderr.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Common, output::say, paths};
+use crate::{
+    model::device::DeviceChoice,
+    train::{Recipe, StepReport, TrainOptions, train},
+};
+
+/// What `shas train` takes.
+#[derive(Args)]
+pub struct TrainArgs {
+    /// The recipe, a TOML file
+    recipe: PathBuf,
+    /// The folder that the recipe's sources are in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    data: PathBuf,
+    /// Where the model goes, with its metrics; a run that was stopped goes on there
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// cpu, cuda, cuda:N, or auto: a GPU where there is one
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Follow the recipe for so many steps only
+    #[arg(long)]
+    steps: Option<usize>,
+}
+
+pub fn run(common: &Common, args: &TrainArgs) -> Result<()> {
+    let mut recipe = Recipe::read(&args.recipe)?;
+    recipe.steps = args.steps.unwrap_or(recipe.steps);
+    let (device, instead) = args.device.open();
+    if let Some(reason) = instead {
+        eprintln!("{reason}; training on the CPU");
+    }
+    let options = TrainOptions {
+        start: paths::model(common)?,
+        data: args.data.clone(),
+        output: args.output.clone(),
+        device,
+    };
+    let bar = bar();
+    train(&recipe, &options, &|report| show(&bar, report))?;
+    bar.finish_and_clear();
+    say!("wrote {}", args.output.display());
+    Ok(())
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+fn show(bar: &ProgressBar, report: &StepReport) {
+    bar.set_length(report.n_steps as u64);
+    bar.set_position(report.step as u64);
+    bar.set_message(format!(
+        "loss {:.3}, gradient {:.2}, {:.0} tokens/s",
+        report.loss, report.gradient, report.tokens_per_second
+    ));
+    if !report.validation.is_empty() {
+        let figures = report.validation.iter();
+        let figures: Vec<String> = figures
+            .map(|(name, value)| format!("{name} {value:.4}"))
+            .collect();
+        let line = format!(
+            "step {}: loss {:.3}; {}",
+            report.step,
+            report.loss,
+            figures.join(", ")
+        );
+        match bar.is_hidden() {
+            true => eprintln!("{line}"),
+            false => bar.println(line),
+        }
+    }
+}

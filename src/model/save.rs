@@ -1,0 +1,111 @@
+//! Writes the files of a model's folder.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use candle_core::Tensor;
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::{
+    ModelError,
+    config::ModelConfig,
+    encoder::{fingerprint, load_config},
+    granule::{GranuleTables, N_LEVELS},
+    weights::{quantise, scale_name},
+};
+use crate::ops::granule_keys::KEY_DIMENSIONS;
+
+type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+/// Writes f32 tensors as a weight file: matrices in int8 with a scale a row, the rest as they are.
+pub fn trunk(tensors: &HashMap<String, Tensor>, path: &Path) -> Result<(), ModelError> {
+    let mut stored = Stored::new();
+    for (name, tensor) in tensors {
+        let shape = tensor.dims().to_vec();
+        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+        if let [rows, columns] = shape[..] {
+            let (codes, scales) = quantise(&values, columns);
+            let codes = codes.iter().map(|&code| code as u8).collect();
+            stored.insert(scale_name(name), (Dtype::F32, vec![rows], bytes(&scales)));
+            stored.insert(name.clone(), (Dtype::I8, shape, codes));
+        } else {
+            stored.insert(name.clone(), (Dtype::F32, shape, bytes(&values)));
+        }
+    }
+    write_safetensors(path, &stored)
+}
+
+/// Writes `granules.safetensors` into a folder.
+pub fn granules(tables: &GranuleTables, folder: &Path) -> Result<(), ModelError> {
+    let hidden = tables.token_weight.len();
+    let tables: [(&str, &[usize], &[f32]); 5] = [
+        ("projection", &[KEY_DIMENSIONS, hidden], &tables.projection),
+        ("idf", &[tables.idf.len()], &tables.idf),
+        ("token_weight", &[hidden], &tables.token_weight),
+        ("level_weight", &[N_LEVELS, hidden], &tables.level_weight),
+        ("level_bias", &[N_LEVELS], &tables.level_bias),
+    ];
+    let stored = tables
+        .into_iter()
+        .map(|(name, shape, values)| {
+            let stored = (Dtype::F32, shape.to_vec(), bytes(values));
+            (name.to_owned(), stored)
+        })
+        .collect();
+    write_safetensors(&folder.join("granules.safetensors"), &stored)
+}
+
+/// Writes `config.json` into a folder.
+pub fn config(config: &ModelConfig, folder: &Path) -> Result<(), ModelError> {
+    let path = folder.join("config.json");
+    let text =
+        serde_json::to_string_pretty(config).map_err(|error| ModelError::corrupt(&path, error))?;
+    write(&path, text.as_bytes())
+}
+
+/// Writes the fingerprint of a finished folder into its `config.json`.
+pub fn seal(folder: &Path) -> Result<(), ModelError> {
+    let sealed = ModelConfig {
+        fingerprint: Some(fingerprint(folder)?),
+        ..load_config(folder)?
+    };
+    config(&sealed, folder)
+}
+
+/// Copies a file as it is.
+pub fn copy(from: &Path, to: &Path) -> Result<(), ModelError> {
+    let bytes = std::fs::read(from).map_err(|source| ModelError::Read {
+        path: from.to_owned(),
+        source,
+    })?;
+    write(to, &bytes)
+}
+
+fn write_safetensors(path: &Path, stored: &Stored) -> Result<(), ModelError> {
+    let views = stored
+        .iter()
+        .map(|(name, (dtype, shape, data))| {
+            TensorView::new(*dtype, shape.clone(), data).map(|view| (name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| ModelError::corrupt(path, error))?;
+    let buffer =
+        safetensors::serialize(views, None).map_err(|error| ModelError::corrupt(path, error))?;
+    write(path, &buffer)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    std::fs::write(path, bytes).map_err(|source| ModelError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
