@@ -44,6 +44,15 @@ struct Pack<'a> {
 impl Int8Trunk {
     /// Loads the trunk of a weight file in int8.
     pub fn load(config: &ModelConfig, file: &WeightFile) -> Result<Self, ModelError> {
+        Self::load_with(config, file, file)
+    }
+
+    /// Loads the embeddings of one file and the layers of another.
+    pub fn load_with(
+        config: &ModelConfig,
+        file: &WeightFile,
+        layers: &WeightFile,
+    ) -> Result<Self, ModelError> {
         let hidden = config.hidden_size;
         let mut positions = file
             .matrix("embeddings.position_embeddings.weight", hidden)?
@@ -64,7 +73,7 @@ impl Int8Trunk {
             positions,
             norm: Norm::load(file, "embeddings.LayerNorm", config)?,
             blocks: blocks
-                .map(|layer| Int8Block::load(file, &format!("encoder.layer.{layer}"), config))
+                .map(|layer| Int8Block::load(layers, &format!("encoder.layer.{layer}"), config))
                 .collect::<Result<_, _>>()?,
             hidden,
             instructions: Instructions::best(),

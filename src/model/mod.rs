@@ -19,6 +19,7 @@ mod linear;
 mod layers;
 mod local_block;
 pub mod packed;
+pub mod reader;
 pub mod save;
 pub mod trunk;
 pub mod weights;

@@ -13,14 +13,43 @@ use super::{
     config::ModelConfig,
     encoder::{fingerprint, load_config},
     granule::{GranuleTables, N_LEVELS},
+    reader::ReaderHead,
     weights::{quantise, scale_name},
 };
 use crate::ops::granule_keys::KEY_DIMENSIONS;
+
+/// Every file of a model's folder but `config.json`; the reader's may be missing.
+pub const FILES: [&str; 4] = [
+    "model.safetensors",
+    "granules.safetensors",
+    "reader.safetensors",
+    "tokenizer.json",
+];
 
 type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// Writes f32 tensors as a weight file: matrices in int8 with a scale a row, the rest as they are.
 pub fn trunk(tensors: &HashMap<String, Tensor>, path: &Path) -> Result<(), ModelError> {
+    write_safetensors(path, &stored(tensors)?)
+}
+
+/// Writes the layers of a joint reader and its head as `reader.safetensors` into a folder.
+pub fn reader(
+    layers: &HashMap<String, Tensor>,
+    head: &ReaderHead,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    let mut stored = stored(layers)?;
+    for (name, values) in [("relevance", &head.relevance), ("span", &head.span)] {
+        stored.insert(
+            name.to_owned(),
+            (Dtype::F32, vec![values.len()], bytes(values)),
+        );
+    }
+    write_safetensors(&folder.join("reader.safetensors"), &stored)
+}
+
+fn stored(tensors: &HashMap<String, Tensor>) -> Result<Stored, ModelError> {
     let mut stored = Stored::new();
     for (name, tensor) in tensors {
         let shape = tensor.dims().to_vec();
@@ -34,7 +63,7 @@ pub fn trunk(tensors: &HashMap<String, Tensor>, path: &Path) -> Result<(), Model
             stored.insert(name.clone(), (Dtype::F32, shape, bytes(&values)));
         }
     }
-    write_safetensors(path, &stored)
+    Ok(stored)
 }
 
 /// Writes `granules.safetensors` into a folder.

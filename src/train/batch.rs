@@ -13,7 +13,10 @@ use super::{
     examples::{Example, Question},
     recipe::{BatchOptions, SourceKind},
 };
-use crate::model::config::{CLS_TOKEN, SEP_TOKEN};
+use crate::model::{
+    PassageInput,
+    config::{CLS_TOKEN, SEP_TOKEN},
+};
 
 /// Documents that are tried for a window before it is left as full as it is.
 const MAX_TRIES: usize = 128;
@@ -48,6 +51,14 @@ pub struct BatchPassage {
     pub document: Range<usize>,
 }
 
+impl BatchPassage {
+    /// What the joint reader is shown: prefix and body.
+    pub fn bare(&self) -> PassageInput<'_> {
+        let (prefix, body) = self.tokens[1..self.tokens.len() - 1].split_at(self.n_prefix);
+        PassageInput { prefix, body }
+    }
+}
+
 /// A question and the passages that answer it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchQuestion {
@@ -59,6 +70,13 @@ pub struct BatchQuestion {
     pub document: Range<usize>,
     /// Word pieces of the answer, where it is known.
     pub answer: Vec<u32>,
+}
+
+impl BatchQuestion {
+    /// The question without its frame.
+    pub fn bare(&self) -> &[u32] {
+        &self.tokens[1..self.tokens.len() - 1]
+    }
 }
 
 /// The documents of a source, those to learn from before those to look at.

@@ -6,27 +6,25 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use candle_core::{D, Device, IndexOp, Tensor, Var};
+use candle_core::{D, Device, IndexOp, Tensor};
 use candle_nn::ops::softmax;
 
 use super::{
     batch::{Batch, BatchPassage},
-    optimiser::Parameter,
-    recipe::Recipe,
     rows::{self, Group},
 };
 use crate::{
     model::{
         config::ModelConfig,
         f32_trunk::F32Trunk,
-        granule::{GRANULE_TOKENS, GranuleTables},
+        granule::{GRANULE_TOKENS, GranuleTables, N_LEVELS},
         weights::var_builder,
     },
     ops::granule_keys::KEY_DIMENSIONS,
 };
 
-/// Rows of tables that are learned; idf stays.
-const HEADS: &str = "granules.";
+/// What the names of the granule head's tensors begin with.
+const HEADS: &str = "granules";
 /// Keeps a vector of zeros from being divided by nothing.
 const TINY: f64 = 1e-12;
 
@@ -63,49 +61,25 @@ pub struct Questions {
 }
 
 impl Learner {
-    /// The model of the start, and what of it `recipe` lets learn.
-    pub fn new(
+    /// The model of `tensors`: the trunk's under their names, the granule head's under [`HEADS`].
+    pub fn load(
         config: &ModelConfig,
-        trunk: &HashMap<String, Tensor>,
-        tables: &GranuleTables,
-        recipe: &Recipe,
+        tensors: HashMap<String, Tensor>,
+        idf: &[f32],
         device: &Device,
-    ) -> Result<(Self, Vec<Parameter>)> {
-        let mut parameters = Vec::new();
-        let mut learned = |name: &str, tensor: &Tensor, rate: f64| -> Result<Tensor> {
-            let var = Var::from_tensor(&tensor.to_device(device)?)?;
-            let tensor = var.as_tensor().clone();
-            let name = name.to_owned();
-            parameters.push(Parameter { name, var, rate });
-            Ok(tensor)
-        };
-        let mut tensors = HashMap::new();
-        let mut names: Vec<&String> = trunk.keys().collect();
-        names.sort_unstable();
-        for name in names {
-            let tensor = match learns(name, recipe.frozen_layers) {
-                true => learned(name, &trunk[name], recipe.optimiser.learning_rate)?,
-                false => trunk[name].to_device(device)?,
-            };
-            tensors.insert(name.clone(), tensor);
-        }
-        let hidden = config.hidden_size;
-        let rate = recipe.optimiser.head_learning_rate;
-        let mut head = |name: &str, values: &[f32], shape: &[usize]| {
-            let tensor = Tensor::from_slice(values, shape, &Device::Cpu)?;
-            learned(&format!("{HEADS}{name}"), &tensor, rate)
-        };
-        let learner = Self {
-            projection: head("projection", &tables.projection, &[KEY_DIMENSIONS, hidden])?,
-            token_weight: head("token_weight", &tables.token_weight, &[1, hidden])?,
-            level_weight: head("level_weight", &tables.level_weight, &[4, hidden])?,
-            level_bias: head("level_bias", &tables.level_bias, &[4])?,
-            trunk: F32Trunk::load(config, var_builder(tensors, device))?,
-            idf: tables.idf.clone(),
+    ) -> Result<Self> {
+        let vb = var_builder(tensors, device);
+        let (hidden, heads) = (config.hidden_size, vb.pp(HEADS));
+        Ok(Self {
+            projection: heads.get((KEY_DIMENSIONS, hidden), "projection")?,
+            token_weight: heads.get((1, hidden), "token_weight")?,
+            level_weight: heads.get((N_LEVELS, hidden), "level_weight")?,
+            level_bias: heads.get(N_LEVELS, "level_bias")?,
+            trunk: F32Trunk::load(config, vb)?,
+            idf: idf.to_vec(),
             hidden,
             device: device.clone(),
-        };
-        Ok((learner, parameters))
+        })
     }
 
     /// The granule head as it is now.
@@ -190,11 +164,6 @@ impl Learner {
         })
     }
 
-    /// The states behind the last layer of one group.
-    pub fn states(&self, group: &Group) -> Result<Tensor> {
-        Ok(self.trunk.forward(&group.token_ids, &group.mask)?)
-    }
-
     /// Which tokens each granule of a passage pools, and with what idf.
     fn granules(&self, passage: &BatchPassage) -> Vec<Vec<(usize, f32)>> {
         let weighted = |token: usize| (token, self.idf[passage.tokens[token] as usize]);
@@ -274,14 +243,19 @@ impl Questions {
     }
 }
 
-/// Whether a tensor of the trunk learns when the lowest layers do not.
-fn learns(name: &str, frozen_layers: usize) -> bool {
-    let layer = name.strip_prefix("encoder.layer.");
-    let layer = layer.and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-    match layer {
-        Some(layer) => layer >= frozen_layers,
-        None => frozen_layers == 0,
-    }
+/// The granule head's tensors under the names that [`Learner::load`] looks for.
+pub fn head_tensors(tables: &GranuleTables, hidden: usize) -> Result<HashMap<String, Tensor>> {
+    let heads: [(&str, &[f32], &[usize]); 4] = [
+        ("projection", &tables.projection, &[KEY_DIMENSIONS, hidden]),
+        ("token_weight", &tables.token_weight, &[1, hidden]),
+        ("level_weight", &tables.level_weight, &[N_LEVELS, hidden]),
+        ("level_bias", &tables.level_bias, &[N_LEVELS]),
+    ];
+    let tensors = heads.into_iter().map(|(name, values, shape)| {
+        let tensor = Tensor::from_slice(values, shape, &Device::Cpu)?;
+        Ok((format!("{HEADS}.{name}"), tensor))
+    });
+    tensors.collect()
 }
 
 /// Rows of the last dimension to unit length.

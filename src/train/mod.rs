@@ -8,6 +8,7 @@ mod checkpoint;
 mod examples;
 mod learner;
 mod optimiser;
+mod reader;
 mod recipe;
 mod retrieval;
 mod rows;
@@ -18,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +147,10 @@ fn task(
             let (task, parameters) = retrieval::Retrieval::new(start, recipe, device)?;
             Ok((Box::new(task), parameters))
         }
-        Stage::Reader => bail!("the reader is not there yet"),
+        Stage::Reader => {
+            let (task, parameters) = reader::ReaderStage::new(start, recipe, device)?;
+            Ok((Box::new(task), parameters))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use candle_core::{Tensor, Var, backprop::GradStore};
+use candle_core::{Device, Tensor, Var, backprop::GradStore};
 
 use super::recipe::OptimiserOptions;
 
@@ -19,6 +19,28 @@ pub struct Parameter {
     pub var: Var,
     /// Its highest learning rate.
     pub rate: f64,
+}
+
+/// Tensors on a device, and a parameter for each that has a learning rate.
+pub fn learnable<'a>(
+    tensors: impl IntoIterator<Item = (&'a String, &'a Tensor)>,
+    rate: impl Fn(&str) -> Option<f64>,
+    device: &Device,
+) -> Result<(HashMap<String, Tensor>, Vec<Parameter>)> {
+    let mut tensors: Vec<_> = tensors.into_iter().collect();
+    tensors.sort_unstable_by_key(|own| own.0);
+    let (mut placed, mut parameters) = (HashMap::new(), Vec::new());
+    for (name, tensor) in tensors {
+        let mut tensor = tensor.to_device(device)?;
+        if let Some(rate) = rate(name) {
+            let var = Var::from_tensor(&tensor)?;
+            tensor = var.as_tensor().clone();
+            let name = name.clone();
+            parameters.push(Parameter { name, var, rate });
+        }
+        placed.insert(name.clone(), tensor);
+    }
+    Ok((placed, parameters))
 }
 
 /// The optimiser and its state.

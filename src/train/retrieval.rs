@@ -11,8 +11,8 @@ use candle_core::{D, DType, Device, Tensor};
 use super::{
     Figures, Start, Task,
     batch::Batch,
-    learner::Learner,
-    optimiser::{Optimiser, Parameter},
+    learner::{Learner, head_tensors},
+    optimiser::{Optimiser, Parameter, learnable},
     recipe::Recipe,
 };
 use crate::model::save;
@@ -31,8 +31,14 @@ pub struct Retrieval {
 
 impl Retrieval {
     pub fn new(start: &Start, recipe: &Recipe, device: &Device) -> Result<(Self, Vec<Parameter>)> {
-        let (learner, parameters) =
-            Learner::new(&start.config, &start.trunk, &start.tables, recipe, device)?;
+        let heads = head_tensors(&start.tables, start.config.hidden_size)?;
+        let rates = &recipe.optimiser;
+        let rate = |name: &str| match heads.contains_key(name) {
+            true => Some(rates.head_learning_rate),
+            false => learns(name, recipe.frozen_layers).then_some(rates.learning_rate),
+        };
+        let (tensors, parameters) = learnable(start.trunk.iter().chain(&heads), rate, device)?;
+        let learner = Learner::load(&start.config, tensors, &start.tables.idf, device)?;
         let device = device.clone();
         Ok((Self { learner, device }, parameters))
     }
@@ -128,4 +134,14 @@ fn mask(batch: &Batch, device: &Device, holds: impl Fn(usize, usize) -> bool) ->
         }));
     }
     Ok(Tensor::from_vec(values, shape, device)?)
+}
+
+/// Whether a tensor of the trunk learns when the lowest layers do not.
+fn learns(name: &str, frozen_layers: usize) -> bool {
+    let layer = name.strip_prefix("encoder.layer.");
+    let layer = layer.and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    match layer {
+        Some(layer) => layer >= frozen_layers,
+        None => frozen_layers == 0,
+    }
 }
