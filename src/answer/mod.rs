@@ -6,7 +6,6 @@
 mod attention;
 mod hit;
 mod sentence;
-mod source;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,10 +18,10 @@ use crate::{
     tree::Node,
 };
 
+pub use crate::query::{SourceText, file_of, line_of};
 pub use attention::{AttendedLevel, AttendedNode, attention};
 pub use hit::{Hit, hit};
 pub use sentence::Evidence;
-pub use source::{SourceText, file_of, line_of};
 
 /// Passages that evidence is taken from, and how many of them may be of one document.
 const CITED_PASSAGES: usize = 8;

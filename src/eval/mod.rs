@@ -47,12 +47,12 @@ pub struct Report {
     pub set: String,
     pub n_docs: usize,
     pub n_queries: usize,
-    /// By system: bm25, dense, sum, shas.
+    /// By system: bm25, dense, sum, fast (without the joint reader), shas.
     pub systems: BTreeMap<&'static str, Metrics>,
 }
 
 /// The systems and what their parts count.
-const SYSTEMS: [(&str, FusionWeights); 4] = [
+const SYSTEMS: [(&str, FusionWeights); 5] = [
     (
         "bm25",
         FusionWeights {
@@ -61,6 +61,7 @@ const SYSTEMS: [(&str, FusionWeights); 4] = [
             granule: 0.0,
             tree: 0.0,
             link: 0.0,
+            reader: 0.0,
         },
     ),
     (
@@ -71,9 +72,11 @@ const SYSTEMS: [(&str, FusionWeights); 4] = [
             granule: 0.0,
             tree: 0.0,
             link: 0.0,
+            reader: 0.0,
         },
     ),
     ("sum", FusionWeights::SUM),
+    ("fast", FusionWeights::FAST),
     ("shas", FusionWeights::UNTRAINED),
 ];
 

@@ -17,6 +17,7 @@ use super::{
     int8_trunk::Int8Trunk,
     layers::{Layers, MAX_TOKENS_IN_MEMORY},
     packed::PackedBatch,
+    reader::Reader,
     trunk::Trunk,
     weights::{self, WeightFile},
 };
@@ -120,6 +121,7 @@ pub struct Encoder {
     tokenizer: Tokenizer,
     layers: Layers,
     granules: GranuleHead,
+    reader: Option<Reader>,
     hidden: usize,
     precision: Precision,
     fingerprint: String,
@@ -157,6 +159,7 @@ impl Encoder {
                 hidden: config.hidden_size,
                 max_tokens_in_memory: MAX_TOKENS_IN_MEMORY,
             },
+            reader: Reader::load(folder, &config, &file, precision)?,
             granules: GranuleHead::new(tables, config.hidden_size)?,
             hidden: config.hidden_size,
             precision,
@@ -191,6 +194,11 @@ impl Encoder {
     /// The tokenizer that the trunk was trained with.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// The joint reader, where the model has one.
+    pub fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
     }
 
     /// Dimensions of the vectors.

@@ -15,6 +15,8 @@ pub struct FusionWeights {
     pub tree: f32,
     /// What the score of a document counts for those that it links to.
     pub link: f32,
+    /// What the joint reader counts beside all of these; 0 leaves it out.
+    pub reader: f32,
 }
 
 impl Default for FusionWeights {
@@ -31,6 +33,13 @@ impl FusionWeights {
         granule: 1.0,
         tree: 0.2,
         link: 0.35,
+        reader: 0.5,
+    };
+
+    /// As the default, without the joint reader.
+    pub const FAST: Self = Self {
+        reader: 0.0,
+        ..Self::UNTRAINED
     };
 
     /// The baseline: BM25 and passage vectors in equal parts, nothing else.
@@ -40,6 +49,7 @@ impl FusionWeights {
         granule: 0.0,
         tree: 0.0,
         link: 0.0,
+        reader: 0.0,
     };
 }
 
@@ -82,6 +92,7 @@ pub(super) fn fuse(pools: &[Vec<Candidate>], weights: &FusionWeights) -> Vec<Vec
         granule: granule[at],
         tree: 0.0,
         links: 0.0,
+        reader: 0.0,
     });
     let ranked = |(candidate, parts): (&Candidate, Parts)| RankedPassage {
         passage: candidate.passage,
@@ -90,6 +101,7 @@ pub(super) fn fuse(pools: &[Vec<Candidate>], weights: &FusionWeights) -> Vec<Vec
             + weights.passage * parts.passage
             + weights.granule * parts.granule,
         parts,
+        answer: None,
     };
     let pools = pools.iter();
     pools

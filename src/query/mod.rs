@@ -2,7 +2,8 @@
 //!
 //! The read path on one page: candidates from the text index and from passage vectors → the question's tokens
 //! attend to the candidates' granules, their neighbours', their section's and their document's → z-scores are added →
-//! the question descends the tree, or the attention follows links → the attention is summed up at every level.
+//! the question descends the tree, or the attention follows links → the joint reader reads the best passages with the
+//! question → the attention is summed up at every level.
 
 mod attention;
 pub mod dense;
@@ -11,9 +12,14 @@ mod fusion;
 mod granules;
 mod levels;
 mod links;
+mod reading;
+mod source;
 mod tree;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ops::Range,
+};
 
 use rayon::prelude::*;
 
@@ -26,6 +32,7 @@ use dense::QueryVector;
 pub use fusion::{FusionWeights, z_scores};
 pub use granules::best_granules;
 pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
+pub use source::{SourceText, file_of, line_of};
 
 /// Candidates taken from the text index, and from passage vectors.
 const CANDIDATES: usize = 200;
@@ -51,6 +58,8 @@ pub struct Parts {
     pub tree: f32,
     /// What links from the best documents add.
     pub links: f32,
+    /// What the joint reader adds to those that it has read.
+    pub reader: f32,
 }
 
 /// One ranked passage.
@@ -62,6 +71,8 @@ pub struct RankedPassage {
     pub document: usize,
     pub score: f32,
     pub parts: Parts,
+    /// Bytes of the document's text that answer, as the joint reader has it; none where it has not read the passage.
+    pub answer: Option<Range<usize>>,
 }
 
 /// The question and what it attends to.
@@ -154,9 +165,14 @@ pub fn rank_together(
         pool.sort_by_key(|candidate| candidate.passage);
     }
     let fused = fusion::fuse(&pools, weights);
-    let rankings = snapshots.iter().zip(fused).map(|(snapshot, mut passages)| {
-        tree::add(snapshot, &query.vector, &mut passages, weights.tree);
-        links::follow(snapshot, &mut passages, weights.link);
+    let mut ranked: Vec<Vec<RankedPassage>> = fused;
+    for (snapshot, passages) in snapshots.iter().zip(&mut ranked) {
+        tree::add(snapshot, &query.vector, passages, weights.tree);
+        links::follow(snapshot, passages, weights.link);
+    }
+    reading::add(snapshots, encoder, question, &mut ranked, weights.reader)?;
+    let rankings = snapshots.iter().zip(ranked);
+    let rankings = rankings.map(|(snapshot, mut passages)| {
         sort(&mut passages);
         Ranking {
             attention: attention::attend(snapshot, query, &passages),

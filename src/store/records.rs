@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::Section;
+
 /// One indexed document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DocumentRecord {
@@ -66,6 +68,18 @@ pub struct SectionRecord {
     pub start: u32,
     pub end: u32,
     pub parent: Option<u32>,
+}
+
+impl SectionRecord {
+    /// As documents are laid out.
+    pub fn section(&self) -> Section {
+        Section {
+            heading: self.heading.clone(),
+            level: self.level,
+            span: self.start as usize..self.end as usize,
+            parent: self.parent.map(|parent| parent as usize),
+        }
+    }
 }
 
 /// A blob: its file, and its number there.

@@ -6,7 +6,7 @@ mod tokenizer;
 
 use std::path::PathBuf;
 
-pub use passage::{Layout, LayoutOptions, Passage, Section, layout};
+pub use passage::{Layout, LayoutOptions, Passage, Section, context_prefix, layout};
 pub use sentence::sentences;
 pub use tokenizer::{Token, Tokenizer};
 

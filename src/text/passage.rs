@@ -70,7 +70,7 @@ pub fn layout(
     let sections = sections(document);
     let mut passages = Vec::new();
     for part in parts(document, tokenizer)? {
-        let prefix = prefix(&sections, part.section, tokenizer, options.max_prefix)?;
+        let prefix = context_prefix(&sections, part.section, tokenizer, options.max_prefix)?;
         let budget = options.max_tokens.saturating_sub(2 + prefix.len()).max(1);
         for (span, tokens) in cut(&document.text, part.atoms, budget) {
             passages.push(Passage {
@@ -273,7 +273,7 @@ fn lines(text: &str) -> Vec<Range<usize>> {
 }
 
 /// `title > heading > heading. ` of a section; the deepest heading is the last to give way.
-fn prefix(
+pub fn context_prefix(
     sections: &[Section],
     section: usize,
     tokenizer: &Tokenizer,
@@ -368,7 +368,8 @@ mod tests {
             }
             let document = corpus::parse("x.md", text);
             let sections = sections(&document);
-            let found = prefix(&sections, sections.len() - 1, &TOKENIZER, max).expect("tokenises");
+            let found =
+                context_prefix(&sections, sections.len() - 1, &TOKENIZER, max).expect("tokenises");
             let wanted: Vec<u32> = TOKENIZER
                 .tokenize(expected)
                 .expect("tokenises")
