@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use crate::{
     corpus::{CorpusError, Document, Skipped},
-    model::{Encoder, ModelError},
+    model::{ModelError, PassageEncoder},
     store::{StoreError, StoreWriter},
     text::TextError,
 };
@@ -73,6 +73,8 @@ pub enum Event {
     Found { files: usize },
     /// So many files are read, and so many documents were in them.
     Read { files: usize, documents: usize },
+    /// All files are read; links follow.
+    Linking,
     /// All texts can be searched; so many documents wait for the encoder.
     Waiting { documents: usize },
     /// So many of them are done, and so many word pieces were encoded since the last event.
@@ -135,7 +137,7 @@ fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
 pub fn index(
     corpus: &Path,
     index: &Path,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
@@ -147,7 +149,7 @@ pub fn index(
 pub fn update(
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
@@ -160,7 +162,7 @@ pub fn index_documents(
     corpus: &Path,
     documents: Vec<Document>,
     index: &Path,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
     let mut store = StoreWriter::open(index, encoder.fingerprint(), "shas index")?;
@@ -173,7 +175,7 @@ fn run(
     source: reading::Source,
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
@@ -182,6 +184,9 @@ fn run(
     // Whatever was written, now or by a run that was interrupted, is not published yet.
     let is_new = !store.is_published()?;
     if is_new {
+        if !progress(Event::Linking) {
+            return Err(IngestError::Stopped);
+        }
         timed(&mut outcome.seconds.link, || linking::link(corpus, store))?;
     }
     let waiting = encoding::waiting(store, options)?;
@@ -190,7 +195,9 @@ fn run(
     }
     encoding::encode(&waiting, corpus, store, encoder, progress, &mut outcome)?;
     if is_new || !waiting.is_empty() || options.rebuild_tree {
-        progress(Event::Organising);
+        if !progress(Event::Organising) {
+            return Err(IngestError::Stopped);
+        }
         timed(&mut outcome.seconds.tree, || {
             growing::grow(corpus, store, options.rebuild_tree)
         })?;

@@ -181,6 +181,7 @@ impl Bar {
                 self.bar.set_message(format!(", {rate:.0} tokens/s"));
                 self.bar.set_position(documents as u64);
             }
+            Event::Linking => self.bar.set_message(", following links"),
             Event::Organising => self.bar.set_message(", growing the tree"),
         }
         true

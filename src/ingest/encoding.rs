@@ -10,7 +10,7 @@ use super::{
     Event, IndexOptions, IngestError, Outcome, Progress, open_files::OpenFiles, records, timed,
 };
 use crate::{
-    model::{Encoder, PassageEncoding, PassageInput},
+    model::{PassageEncoder, PassageEncoding, PassageInput},
     store::{Commit, DocumentRecord, Due, PassagePieces, SegmentBuilder, StoreError, StoreWriter},
 };
 
@@ -71,7 +71,7 @@ pub(super) fn encode(
     waiting: &[Waiting],
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     progress: Progress,
     outcome: &mut Outcome,
 ) -> Result<(), IngestError> {
@@ -156,7 +156,7 @@ fn open(
 
 fn encode_batch(
     batch: Vec<Open>,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
 ) -> Result<Vec<(DocumentRecord, Vec<PassageEncoding>)>, IngestError> {
     let pieces = batch.iter().map(|open| open.pieces.as_slice());
     let inputs: Vec<Vec<PassageInput>> = pieces.map(records::inputs).collect();

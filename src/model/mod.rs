@@ -15,12 +15,14 @@ mod f32_trunk;
 mod layers;
 mod local_block;
 pub mod packed;
+mod passage_encoder;
 pub mod trunk;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
 
 pub use encoder::{Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint};
+pub use passage_encoder::PassageEncoder;
 
 /// Why the model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
