@@ -92,8 +92,20 @@ struct Library<'a> {
 
 impl<'a> Library<'a> {
     fn open(corpus: &'a Path, store: &'a StoreWriter) -> Result<Self, StoreError> {
-        let mut records = store.documents()?;
-        records.retain(|record| record.n_encoded > 0 || record.n_passages == 0);
+        let mut records = Vec::new();
+        for record in store.documents() {
+            let record = record?;
+            if record.n_encoded > 0 || record.n_passages == 0 {
+                // The tree asks for no part of a document.
+                records.push(DocumentRecord {
+                    sections: Vec::new(),
+                    passage_sections: Vec::new(),
+                    records: Vec::new(),
+                    passage_records: Vec::new(),
+                    ..record
+                });
+            }
+        }
         records.sort_by_key(|record| record.id);
         let mut segments = HashMap::new();
         let mut linked_from: HashMap<u32, Vec<u32>> = HashMap::new();

@@ -178,7 +178,8 @@ impl<'a> Reading<'a> {
         let gone_files: HashSet<String> = gone.into_iter().collect();
         let (mut known, mut moved) = (HashMap::new(), HashMap::new());
         let mut within: HashMap<String, Vec<String>> = HashMap::new();
-        for record in store.documents()? {
+        for record in store.documents() {
+            let record = record?;
             if let Some(file) = &record.file {
                 within
                     .entry(file.clone())
@@ -275,6 +276,15 @@ impl<'a> Reading<'a> {
     ) -> Result<(), IngestError> {
         self.n_documents += 1;
         let hash = text_hash(document.text.as_bytes());
+        let mut incoming = Incoming {
+            document,
+            id: 0,
+            is_new: false,
+            hash,
+            stamp,
+            file,
+        };
+        let document = &incoming.document;
         let known = self.known.get(&document.path);
         let before = match known {
             Some(known) if known.hash == hash => Some(document.path.clone()),
@@ -294,38 +304,29 @@ impl<'a> Reading<'a> {
             }
             if is_same {
                 if before != document.path || record.stamp != stamp {
-                    record.path = document.path;
-                    record.file = file;
+                    record.path = incoming.document.path;
+                    record.file = incoming.file;
                     record.stamp = stamp;
                     self.commit.documents.push(record);
                 }
                 return Ok(());
             }
-            return self.push(document, record.id, hash, (file, stamp));
+            incoming.id = record.id;
+            return self.push(incoming);
         }
-        let id = match self.known.get(&document.path) {
+        let known = self.known.get(&document.path);
+        incoming.is_new = known.is_none();
+        incoming.id = match known {
             Some(known) => known.id,
             None => self.store.next_document_id(),
         };
-        self.push(document, id, hash, (file, stamp))
+        self.push(incoming)
     }
 
-    fn push(
-        &mut self,
-        document: Document,
-        id: u32,
-        hash: [u8; 32],
-        (file, stamp): (Option<String>, Stamp),
-    ) -> Result<(), IngestError> {
+    fn push(&mut self, incoming: Incoming) -> Result<(), IngestError> {
         self.n_read += 1;
-        self.bytes += document.text.len();
-        self.batch.push(Incoming {
-            document,
-            id,
-            hash,
-            stamp,
-            file,
-        });
+        self.bytes += incoming.document.text.len();
+        self.batch.push(incoming);
         match self.bytes >= BATCH_BYTES {
             true => self.commit(),
             false => Ok(()),
@@ -378,16 +379,18 @@ fn store(
     mut commit: Commit,
     store: &mut StoreWriter,
 ) -> Result<(), IngestError> {
+    let (new, known): (Vec<&Incoming>, Vec<&Incoming>) = batch.iter().partition(|own| own.is_new);
+    let new: Vec<u32> = new.iter().map(|own| own.id).collect();
     let gone = commit.gone_links.iter().copied();
-    let ids: Vec<u32> = batch.iter().map(|own| own.id).chain(gone).collect();
-    if ids.is_empty() {
+    let known: Vec<u32> = known.iter().map(|own| own.id).chain(gone).collect();
+    if new.is_empty() && known.is_empty() {
         let is_idle = commit.files.is_empty() && commit.gone_files.is_empty();
         return match is_idle && commit.documents.is_empty() {
             true => Ok(()),
             false => Ok(store.commit(commit)?),
         };
     }
-    store.replace_text(&ids)?;
+    store.replace_text(&known, &new)?;
     let (mut segment, mut pieces) = (SegmentBuilder::default(), BlobBuilder::default());
     let mut texts = BlobBuilder::default();
     let pieces_file = store.next_blob();

@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Incoming {
     pub document: Document,
     pub id: u32,
+    /// True where the index has no other text of it.
+    pub is_new: bool,
     pub hash: [u8; 32],
     pub stamp: Stamp,
     /// The file, where that is not the document's path.

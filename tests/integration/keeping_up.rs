@@ -39,7 +39,7 @@ impl Vault {
 
     fn index_with(&self, options: &IndexOptions) -> Result<Outcome, IngestError> {
         let (corpus, index) = (self.corpus.path(), self.index.path());
-        ingest::index(corpus, index, &ENCODER, options, &|_| true)
+        ingest::index(corpus, index, &*ENCODER, options, &|_| true)
     }
 
     fn index(&self) -> Outcome {
