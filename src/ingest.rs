@@ -31,7 +31,10 @@ use crate::{
 };
 
 pub use forecast::{Forecast, forecast};
+pub use reading::Stream;
 
+/// Stands for the path of a corpus that came from a stream.
+pub const STREAM: &str = "-";
 /// So few documents are published once, with their vectors.
 const FEW_DOCUMENTS: usize = 32;
 
@@ -49,7 +52,7 @@ pub enum IngestError {
     #[error("the title index could not be built: {0}")]
     Titles(#[from] fst::Error),
     #[error(
-        "{path} holds no files any more, but its index has {documents} documents; bring the files back, or run \
+        "{path} holds no documents any more, but its index has {documents} documents; bring the files back, or run \
          `shas index --rebuild` if they are gone for good"
     )]
     Vanished { path: PathBuf, documents: usize },
@@ -155,6 +158,23 @@ pub fn update(
 ) -> Result<Outcome, IngestError> {
     let source = reading::Source::scan(corpus, store)?;
     run(source, corpus, store, encoder, options, progress)
+}
+
+/// Brings the index folder `index` up to date with what comes from a stream: it is the corpus, in the place of a path.
+///
+/// # Errors
+/// As [`index`]; also when nothing comes from it but the index has documents.
+pub fn index_stream(
+    stream: Stream,
+    index: &Path,
+    encoder: &dyn PassageEncoder,
+    options: &IndexOptions,
+    progress: Progress,
+) -> Result<Outcome, IngestError> {
+    let mut store = StoreWriter::open(index, encoder.fingerprint(), "shas index")?;
+    let source = reading::Source::stream(stream, &store)?;
+    let corpus = Path::new(STREAM);
+    run(source, corpus, &mut store, encoder, options, progress)
 }
 
 /// Indexes documents that were read already; those of the index that are not among them are forgotten.

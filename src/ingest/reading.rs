@@ -13,7 +13,7 @@ use super::{
     timed,
 };
 use crate::{
-    corpus::{self, Document, ScannedFile, Skipped},
+    corpus::{self, Document, Documents, ScannedFile, Skipped},
     model::config::LAYOUT,
     store::{
         BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileState, FileStatus, SegmentBuilder,
@@ -36,8 +36,15 @@ pub(super) struct Source {
     failed: HashMap<String, Option<String>>,
 }
 
+/// Documents that come as they are made, under the name of a file.
+pub struct Stream {
+    pub name: String,
+    pub documents: Documents,
+}
+
 enum Items {
     Files(Vec<ScannedFile>),
+    Stream(Stream),
     Documents(Vec<Document>),
 }
 
@@ -81,6 +88,17 @@ impl Source {
         })
     }
 
+    /// What comes from this stream and nothing else.
+    pub fn stream(stream: Stream, store: &StoreWriter) -> Result<Self, StoreError> {
+        let known = store.files()?.into_keys();
+        Ok(Self {
+            gone: known.filter(|path| *path != stream.name).collect(),
+            items: Items::Stream(stream),
+            skipped: Vec::new(),
+            failed: HashMap::new(),
+        })
+    }
+
     /// These documents and no others.
     pub fn given(documents: Vec<Document>, store: &StoreWriter) -> Result<Self, StoreError> {
         let there: HashSet<&str> = documents.iter().map(|own| own.path.as_str()).collect();
@@ -115,7 +133,8 @@ pub(super) fn read(
                 return Err(IngestError::Stopped);
             }
             for (done, file) in files.iter().enumerate() {
-                reading.file(file)?;
+                let stamp = Stamp::new(file.bytes, file.modified);
+                reading.file(&file.path, stamp, corpus::open(file))?;
                 let event = Event::Read {
                     files: done + 1,
                     documents: reading.n_documents,
@@ -124,6 +143,19 @@ pub(super) fn read(
                     reading.commit()?;
                     return Err(IngestError::Stopped);
                 }
+            }
+        }
+        Items::Stream(stream) => {
+            if !progress(Event::Found { files: 1 }) {
+                return Err(IngestError::Stopped);
+            }
+            reading.file(&stream.name, Stamp::default(), stream.documents)?;
+            // What fills the pipe may have failed, and the index is worth hours.
+            if reading.n_documents == 0 && reading.store.n_documents() > 0 {
+                return Err(IngestError::Vanished {
+                    path: stream.name.into(),
+                    documents: reading.store.n_documents(),
+                });
             }
         }
         Items::Documents(documents) => {
@@ -224,22 +256,25 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads one file to its end; the documents that it held before and does not hold now are gone.
-    fn file(&mut self, file: &ScannedFile) -> Result<(), IngestError> {
-        let mut stamp = Stamp::new(file.bytes, file.modified);
-        let mut status = records::indexed(&file.path);
+    fn file(
+        &mut self,
+        path: &str,
+        mut stamp: Stamp,
+        mut documents: Documents,
+    ) -> Result<(), IngestError> {
+        let mut status = records::indexed(path);
         let mut left_out: Vec<FileStatus> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
-        let mut documents = corpus::open(file);
         loop {
             let next = timed(&mut self.outcome.seconds.read, || documents.next());
             match next {
                 Some(Ok(document)) => {
                     seen.insert(document.path.clone());
-                    let within = (document.path != file.path).then(|| file.path.clone());
+                    let within = (document.path != path).then(|| path.to_owned());
                     self.document(document, within, stamp)?;
                 }
                 Some(Err(skipped)) => {
-                    match skipped.path == file.path {
+                    match skipped.path == path {
                         true => status = records::left_out(&skipped),
                         false => left_out.push(records::left_out(&skipped)),
                     }
@@ -248,14 +283,14 @@ impl<'a> Reading<'a> {
                 None => break,
             }
         }
-        let mut before = self.within.remove(&file.path).unwrap_or_default();
-        before.push(file.path.clone());
+        let mut before = self.within.remove(path).unwrap_or_default();
+        before.push(path.to_owned());
         before.retain(|path| !seen.contains(path));
         before.into_iter().for_each(|path| self.forget(path));
         if status.state == FileState::Failed {
             // Permissions change without a trace in the stamp.
             stamp = Stamp::default();
-            if self.failed.get(&file.path) == Some(&status.reason) {
+            if self.failed.get(path) == Some(&status.reason) {
                 return Ok(());
             }
         }
