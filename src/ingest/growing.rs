@@ -157,6 +157,7 @@ impl<'a> Library<'a> {
             id: record.id,
             title: record.title.clone(),
             tags: record.tags.clone(),
+            is_index: record.is_index,
             path: path_in_hierarchy(&record.path, &text),
             text,
             vector: self.vector_of(record),

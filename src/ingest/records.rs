@@ -42,6 +42,7 @@ pub(super) fn record(incoming: &Incoming, layout: &Layout) -> DocumentRecord {
         title: document.title.clone(),
         aliases: document.aliases.clone(),
         tags: document.tags.clone(),
+        is_index: document.is_index(),
         hash: incoming.hash,
         stamp: incoming.stamp,
         n_passages: passages.len() as u32,
