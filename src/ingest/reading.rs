@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Bytes of text that are cut and committed at once.
-const BATCH_BYTES: usize = 16 << 20;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// What there is to read.
 pub(super) struct Source {
