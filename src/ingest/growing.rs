@@ -53,13 +53,13 @@ pub(super) fn grow(
         false => tree,
     };
     let mut commit = difference(&before, tree);
-    commit.done = due.into_iter().map(|id| (Due::Grow, id)).collect();
     commit.changed = Some(match is_anew {
         true => 0,
         false => n_changed as u32,
     });
     drop(library);
-    Ok(store.commit(commit)?)
+    store.commit(commit)?;
+    Ok(store.done(Due::Grow, &due)?)
 }
 
 /// What it takes to make one tree of another.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     corpus::{Link, LinkResolver},
-    store::{Commit, DocumentRecord, Due, LinkRecord, StoreError, StoreWriter},
+    store::{BATCH, Commit, DocumentRecord, Due, LinkRecord, StoreError, StoreWriter},
 };
 
 /// A title that more documents share names none of them.
@@ -25,9 +25,6 @@ const MAX_SHARE: f64 = 0.01;
 const MIN_COMMON_DOCUMENTS: usize = 20;
 /// With more new or lost titles than this, all texts are searched.
 const MAX_NEW_TITLES: usize = 200;
-
-/// Documents that are committed at once.
-const BATCH: usize = 4_096;
 
 /// Brings the links of all documents up to date with what has changed.
 pub(super) fn link(corpus: &Path, store: &mut StoreWriter) -> Result<(), IngestError> {
@@ -54,10 +51,10 @@ pub(super) fn link(corpus: &Path, store: &mut StoreWriter) -> Result<(), IngestE
             store.commit(std::mem::take(&mut commit))?;
         }
     }
-    // Until this commit the same is found again, so one that is interrupted loses nothing.
     commit.titles = (titles != before).then(|| titles.into_iter().collect());
-    commit.done = due.into_iter().map(|id| (Due::Link, id)).collect();
-    Ok(store.commit(commit)?)
+    store.commit(commit)?;
+    // What is due until the end is searched again after an interruption, which finds the same.
+    Ok(store.done(Due::Link, &due)?)
 }
 
 /// Documents whose texts may hold other titles than before; none stands for all.

@@ -36,7 +36,7 @@ pub use records::{
 pub use segment::{DocumentRow, PassageRow, Segment, SegmentBuilder};
 pub use snapshot::{Snapshot, SnapshotBody};
 pub use text_index::{TextHit, TextReader, TextUnit, TextWriter};
-pub use writer::{Commit, Due, StoreWriter};
+pub use writer::{BATCH, Commit, Due, StoreWriter};
 
 /// Changes whenever a stored format does.
 pub const FORMAT_VERSION: u32 = 4;

@@ -46,6 +46,8 @@ use crate::tree::{Node, Tree};
 
 /// Memory that sled may cache.
 const CACHE_BYTES: u64 = 64 << 20;
+/// Entries of one kind in a transaction, where it is for us to say.
+pub const BATCH: usize = 4_096;
 
 /// An index open for writing; there is one at a time.
 pub struct StoreWriter {
@@ -347,6 +349,17 @@ impl StoreWriter {
         }
         self.is_text_open = false;
         self.database.flush()?;
+        Ok(())
+    }
+
+    /// Forgets what had still to be done; a few at a time, for a transaction holds all pages that it touches.
+    pub fn done(&mut self, due: Due, ids: &[u32]) -> Result<(), StoreError> {
+        for ids in ids.chunks(BATCH) {
+            self.commit(Commit {
+                done: ids.iter().map(|&id| (due, id)).collect(),
+                ..Commit::default()
+            })?;
+        }
         Ok(())
     }
 
