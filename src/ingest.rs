@@ -25,13 +25,16 @@ use serde::Serialize;
 
 use crate::{
     corpus::{CorpusError, Document, Skipped},
-    model::{Encoder, ModelError},
+    model::{ModelError, PassageEncoder},
     store::{StoreError, StoreWriter},
     text::TextError,
 };
 
 pub use forecast::{Forecast, forecast};
+pub use reading::Stream;
 
+/// Stands for the path of a corpus that came from a stream.
+pub const STREAM: &str = "-";
 /// So few documents are published once, with their vectors.
 const FEW_DOCUMENTS: usize = 32;
 
@@ -49,7 +52,7 @@ pub enum IngestError {
     #[error("the title index could not be built: {0}")]
     Titles(#[from] fst::Error),
     #[error(
-        "{path} holds no files any more, but its index has {documents} documents; bring the files back, or run \
+        "{path} holds no documents any more, but its index has {documents} documents; bring the files back, or run \
          `shas index --rebuild` if they are gone for good"
     )]
     Vanished { path: PathBuf, documents: usize },
@@ -73,6 +76,8 @@ pub enum Event {
     Found { files: usize },
     /// So many files are read, and so many documents were in them.
     Read { files: usize, documents: usize },
+    /// All files are read; links follow.
+    Linking,
     /// All texts can be searched; so many documents wait for the encoder.
     Waiting { documents: usize },
     /// So many of them are done, and so many word pieces were encoded since the last event.
@@ -135,7 +140,7 @@ fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
 pub fn index(
     corpus: &Path,
     index: &Path,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
@@ -147,7 +152,7 @@ pub fn index(
 pub fn update(
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
@@ -155,12 +160,29 @@ pub fn update(
     run(source, corpus, store, encoder, options, progress)
 }
 
+/// Brings the index folder `index` up to date with what comes from a stream: it is the corpus, in the place of a path.
+///
+/// # Errors
+/// As [`index`]; also when nothing comes from it but the index has documents.
+pub fn index_stream(
+    stream: Stream,
+    index: &Path,
+    encoder: &dyn PassageEncoder,
+    options: &IndexOptions,
+    progress: Progress,
+) -> Result<Outcome, IngestError> {
+    let mut store = StoreWriter::open(index, encoder.fingerprint(), "shas index")?;
+    let source = reading::Source::stream(stream, &store)?;
+    let corpus = Path::new(STREAM);
+    run(source, corpus, &mut store, encoder, options, progress)
+}
+
 /// Indexes documents that were read already; those of the index that are not among them are forgotten.
 pub fn index_documents(
     corpus: &Path,
     documents: Vec<Document>,
     index: &Path,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
     let mut store = StoreWriter::open(index, encoder.fingerprint(), "shas index")?;
@@ -173,7 +195,7 @@ fn run(
     source: reading::Source,
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
     progress: Progress,
 ) -> Result<Outcome, IngestError> {
@@ -182,6 +204,9 @@ fn run(
     // Whatever was written, now or by a run that was interrupted, is not published yet.
     let is_new = !store.is_published()?;
     if is_new {
+        if !progress(Event::Linking) {
+            return Err(IngestError::Stopped);
+        }
         timed(&mut outcome.seconds.link, || linking::link(corpus, store))?;
     }
     let waiting = encoding::waiting(store, options)?;
@@ -190,7 +215,9 @@ fn run(
     }
     encoding::encode(&waiting, corpus, store, encoder, progress, &mut outcome)?;
     if is_new || !waiting.is_empty() || options.rebuild_tree {
-        progress(Event::Organising);
+        if !progress(Event::Organising) {
+            return Err(IngestError::Stopped);
+        }
         timed(&mut outcome.seconds.tree, || {
             growing::grow(corpus, store, options.rebuild_tree)
         })?;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Common, indexing, output, output::say, paths};
 use crate::{
-    ingest::IndexOptions,
+    ingest::{IndexOptions, STREAM},
     store::{self, Snapshot},
 };
 
@@ -24,24 +24,50 @@ pub struct Collection {
 
 /// Names a corpus and indexes it.
 pub fn add(common: &Common, name: &str, path: &Path) -> Result<()> {
+    let corpus = indexing::corpus_of(path)?;
+    check(name, &corpus)?;
+    let index = paths::index_of(common, &corpus)?;
+    let outcome = indexing::index_into(common, &corpus, &index, &IndexOptions::default())?;
+    insert(name, Collection { corpus, index })?;
+    say!("{name}: {} documents", outcome.indexed);
+    Ok(())
+}
+
+/// Indexes the JSON lines on standard input, as a collection: a stream has no path by which to find its index again.
+pub fn add_lines(common: &Common, name: &str, rebuild: bool, options: &IndexOptions) -> Result<()> {
+    let corpus = PathBuf::from(STREAM);
+    check(name, &corpus)?;
+    let index = match &common.index {
+        Some(index) => index.clone(),
+        None => paths::data_folder()?.join(format!("{name}-lines")),
+    };
+    if rebuild {
+        store::remove(&index)?;
+    }
+    let outcome = indexing::index_lines(common, name, &index, options)?;
+    indexing::tell_outcome(common, &outcome, &index)?;
+    insert(name, Collection { corpus, index })
+}
+
+/// Sees to it that a corpus may have this name.
+fn check(name: &str, corpus: &Path) -> Result<()> {
     let is_name = |character: char| character.is_alphanumeric() || "-_.".contains(character);
     if name.is_empty() || !name.chars().all(is_name) {
         bail!("`{name}` is no name; use letters, digits, `-`, `_` and `.`");
     }
-    let corpus = indexing::corpus_of(path)?;
-    let mut all = read()?;
-    if let Some(other) = all.get(name).filter(|own| own.corpus != corpus) {
+    if let Some(other) = read()?.get(name).filter(|own| own.corpus != corpus) {
         bail!(
             "`{name}` is {} already; remove it first with `shas collection remove {name}`",
             other.corpus.display()
         );
     }
-    let index = paths::index_of(common, &corpus)?;
-    let outcome = indexing::index_into(common, &corpus, &index, &IndexOptions::default())?;
-    all.insert(name.to_owned(), Collection { corpus, index });
-    write(&all)?;
-    say!("{name}: {} documents", outcome.indexed);
     Ok(())
+}
+
+fn insert(name: &str, collection: Collection) -> Result<()> {
+    let mut all = read()?;
+    all.insert(name.to_owned(), collection);
+    write(&all)
 }
 
 pub fn list(common: &Common) -> Result<()> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Common, indexing, output, output::say, paths};
 use crate::{
     corpus,
-    ingest::IndexOptions,
+    ingest::{IndexOptions, STREAM},
     model::{Encoder, convert, save},
     store::Snapshot,
     tree::Level,
@@ -35,6 +35,11 @@ pub fn tree(common: &Common, rebuild: bool) -> Result<()> {
     let folder = paths::index_to_read(common)?;
     if rebuild {
         let corpus = Snapshot::open(&folder)?.body.corpus;
+        if corpus == Path::new(STREAM) {
+            bail!(
+                "this index came from standard input; give it its lines again: `shas index - --rebuild`"
+            );
+        }
         let options = IndexOptions {
             rebuild_tree: true,
             ..IndexOptions::default()

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Common, commands, output, output::say, paths};
 use crate::{
     corpus::{self, Skipped},
-    ingest::{self, Event, IndexOptions, Outcome},
+    ingest::{self, Event, IndexOptions, Outcome, Stream},
 };
 
 /// Files left out that are told one by one; `shas status` has all of them.
@@ -26,6 +26,36 @@ pub fn index(common: &Common, path: &Path, rebuild: bool, options: &IndexOptions
         crate::store::remove(&folder)?;
     }
     let outcome = index_into(common, path, &folder, options)?;
+    tell_outcome(common, &outcome, &folder)
+}
+
+/// Indexes the JSON lines on standard input.
+pub fn index_lines(
+    common: &Common,
+    name: &str,
+    folder: &Path,
+    options: &IndexOptions,
+) -> Result<Outcome> {
+    let encoder = commands::encoder(common)?;
+    let stream = Stream {
+        name: name.to_owned(),
+        documents: corpus::open_lines(std::io::stdin(), name),
+    };
+    let bar = Bar::default();
+    let outcome =
+        ingest::index_stream(stream, folder, &encoder, options, &|event| bar.show(event))?;
+    bar.finish();
+    tell(&outcome.skipped);
+    if outcome.indexed == 0 {
+        bail!(
+            "nothing came that could be indexed; give one JSON object with a \"text\" on each line"
+        );
+    }
+    Ok(outcome)
+}
+
+/// Says what indexing came to.
+pub fn tell_outcome(common: &Common, outcome: &Outcome, folder: &Path) -> Result<()> {
     if common.json {
         return output::json(&json!({
             "index": folder,
@@ -39,7 +69,7 @@ pub fn index(common: &Common, path: &Path, rebuild: bool, options: &IndexOptions
             "seconds": outcome.seconds,
         }));
     }
-    print(&outcome, &folder);
+    print(outcome, folder);
     Ok(())
 }
 
@@ -181,6 +211,7 @@ impl Bar {
                 self.bar.set_message(format!(", {rate:.0} tokens/s"));
                 self.bar.set_position(documents as u64);
             }
+            Event::Linking => self.bar.set_message(", following links"),
             Event::Organising => self.bar.set_message(", growing the tree"),
         }
         true

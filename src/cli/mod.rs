@@ -16,11 +16,20 @@ mod status;
 mod train;
 mod watch;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{corpus, ingest::IndexOptions, model::Precision, query::Level, store::FileState};
+use crate::{
+    corpus,
+    ingest::{IndexOptions, STREAM},
+    model::Precision,
+    query::Level,
+    store::FileState,
+};
 
 /// Long-document knowledge retrieval: a tree of your notes, and answers with citations.
 #[derive(Parser)]
@@ -74,10 +83,16 @@ enum Command {
         path: PathBuf,
     },
     /// Index a folder or file
-    #[command(after_help = "Example: shas index ~/notes")]
+    #[command(
+        after_help = "Example: shas index ~/notes; export-news | shas index - --name news; shas ask -c news \"What is NSA?\""
+    )]
     Index {
-        /// The folder or file to index
+        /// The folder or file to index; `-` reads JSON lines from standard input, objects with a "text" and, where they
+        /// have them, an "id", a "title" and "tags"
         path: PathBuf,
+        /// What the lines from standard input are called, also as a collection; lines that do not come again are forgotten
+        #[arg(long, default_value = "stdin")]
+        name: String,
         /// Forget what the index holds and encode everything again
         #[arg(long)]
         rebuild: bool,
@@ -218,12 +233,20 @@ pub fn run() -> ExitCode {
     }
 }
 
+fn index_options(leads: bool) -> IndexOptions {
+    IndexOptions {
+        leads,
+        ..IndexOptions::default()
+    }
+}
+
 fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     let common = &cli.common;
     match &cli.command {
         Command::Open { path } => commands::open(common, path),
         Command::Index {
             path,
+            name,
             rebuild,
             leads,
             dry_run,
@@ -231,17 +254,14 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             if *dry_run {
                 return indexing::forecast(common, path);
             }
-            let options = IndexOptions {
-                leads: *leads,
-                ..IndexOptions::default()
-            };
+            let options = index_options(*leads);
+            if path == Path::new(STREAM) {
+                return collections::add_lines(common, name, *rebuild, &options);
+            }
             indexing::index(common, path, *rebuild, &options)
         }
         Command::Watch { path, leads } => {
-            let options = IndexOptions {
-                leads: *leads,
-                ..IndexOptions::default()
-            };
+            let options = index_options(*leads);
             watch::run(common, path, &options)
         }
         Command::Ask { question, level } => asking::ask(common, question, *level),

@@ -37,6 +37,26 @@ const ENDINGS: &[(Format, &[&str])] = &[
     (Format::Code, super::code::ENDINGS),
 ];
 
+/// Endings, lower case, of files that people write but that are not read, and what they are told.
+const UNREAD: &[(&[&str], &str)] = &[
+    (
+        &["doc", "rtf", "pages", "wpd"],
+        "is a document of a kind that is not read; save it as .docx or .odt",
+    ),
+    (
+        &["csv", "tsv", "xls", "xlsx", "ods", "numbers"],
+        "is a table, which is not read; save what is prose in it as text",
+    ),
+    (
+        &["ppt", "pptx", "odp"],
+        "is a set of slides, which are not read; save it as .pdf",
+    ),
+    (
+        &["mobi", "azw", "azw3", "fb2", "djvu"],
+        "is a book of a kind that is not read; save it as .epub or .pdf",
+    ),
+];
+
 impl Format {
     /// The format that a file's name promises.
     pub fn by_name(path: &Path) -> Option<Self> {
@@ -47,10 +67,22 @@ impl Format {
         {
             return Some(Self::Dump);
         }
-        let ending = path.extension().and_then(OsStr::to_str)?.to_lowercase();
+        let ending = ending(path)?;
         let own = ENDINGS
             .iter()
             .find(|(_, endings)| endings.contains(&ending.as_str()));
         own.map(|(format, _)| *format)
     }
+}
+
+/// Why a file is not read whose name promises something to read.
+pub(super) fn unread(path: &Path) -> Option<&'static str> {
+    let ending = ending(path)?;
+    let mut unread = UNREAD.iter();
+    let own = unread.find(|(endings, _)| endings.contains(&ending.as_str()));
+    own.map(|(_, reason)| *reason)
+}
+
+fn ending(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_lowercase())
 }

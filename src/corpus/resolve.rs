@@ -1,6 +1,10 @@
 //! From the name in a link to the document it means.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
@@ -9,59 +13,69 @@ use super::{Document, Link, format::Format};
 /// Endings that links to notes leave out.
 const NOTE_ENDINGS: [&str; 4] = ["md", "markdown", "mdx", "txt"];
 
-/// Finds the targets of links among a fixed set of documents.
+/// Finds the targets of links among documents.
 ///
 /// Tried in turn: the path as written and from the linking document's folder, a path's end, the title, an alias,
 /// a path without the ending of a file that is no note. Neither case nor the composition of accents matters; where
-/// names clash the shortest path wins. A target that opens with `/` counts from the root.
+/// names clash the shortest path wins, and of equals the one that came first. A target that opens with `/` counts from
+/// the root.
+#[derive(Default)]
 pub struct LinkResolver {
-    paths: HashMap<String, usize>,
+    paths: Names,
     /// What follows any `/` of a path.
-    ends: HashMap<String, usize>,
+    ends: Names,
     /// Titles and aliases.
-    names: HashMap<String, usize>,
+    names: Names,
     /// Paths and their ends without an ending that names say in full.
-    bare: HashMap<String, usize>,
+    bare: Names,
 }
 
 impl LinkResolver {
     /// Indices that [`LinkResolver::resolve`] returns count `documents`.
     pub fn new<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Self {
-        let mut entries: Vec<(usize, &Document)> = documents.into_iter().enumerate().collect();
-        entries.sort_by_key(|(_, document)| (document.path.len(), &document.path));
-        let mut resolver = Self {
-            paths: HashMap::with_capacity(entries.len()),
-            ends: HashMap::with_capacity(entries.len()),
-            names: HashMap::with_capacity(entries.len()),
-            bare: HashMap::new(),
-        };
-        for (index, document) in entries {
-            let path = folded(&document.path);
-            match without_ending(&path) {
-                Some((stem, true)) => {
-                    resolver.paths.entry(stem.to_owned()).or_insert(index);
-                    insert_ends(&mut resolver.ends, stem, index);
-                }
-                Some((stem, false)) => {
-                    resolver.bare.entry(stem.to_owned()).or_insert(index);
-                    insert_ends(&mut resolver.bare, stem, index);
-                }
-                None => {}
-            }
-            insert_ends(&mut resolver.ends, &path, index);
-            resolver.paths.entry(path).or_insert(index);
-            for name in std::iter::once(&document.title).chain(&document.aliases) {
-                resolver.names.entry(folded(name)).or_insert(index);
-            }
+        let mut resolver = Self::default();
+        for (index, document) in (0..).zip(documents) {
+            let names = std::iter::once(&document.title).chain(&document.aliases);
+            resolver.insert(index, &document.path, names);
         }
         resolver
     }
 
+    /// Adds a document with its path and the names that it has beside.
+    pub fn insert<'a>(
+        &mut self,
+        document: u32,
+        path: &str,
+        names: impl IntoIterator<Item = &'a String>,
+    ) {
+        let own = Named {
+            document,
+            path_bytes: path.len() as u32,
+        };
+        let path = folded(path);
+        match without_ending(&path) {
+            Some((stem, true)) => {
+                self.paths.insert(stem, own);
+                self.ends.insert_ends(stem, own);
+            }
+            Some((stem, false)) => {
+                self.bare.insert(stem, own);
+                self.bare.insert_ends(stem, own);
+            }
+            None => {}
+        }
+        self.ends.insert_ends(&path, own);
+        self.paths.insert(&path, own);
+        for name in names {
+            self.names.insert(&folded(name), own);
+        }
+    }
+
     /// The document that `link`, standing in the document at path `from`, means.
-    pub fn resolve(&self, from: &str, link: &Link) -> Option<usize> {
+    pub fn resolve(&self, from: &str, link: &Link) -> Option<u32> {
         let from = folded(from);
         if link.target.is_empty() {
-            return self.paths.get(&from).copied();
+            return self.paths.get(&from);
         }
         let written = folded(&link.target).replace('\\', "/");
         let target = written.trim_start_matches('/');
@@ -80,27 +94,56 @@ impl LinkResolver {
         };
         exact
             .or_else(|| {
-                self.ends
-                    .get(target)
-                    .filter(|_| !is_rooted || target.contains('/'))
+                let is_end = !is_rooted || target.contains('/');
+                self.ends.get(target).filter(|_| is_end)
             })
             .or_else(|| self.names.get(target).filter(|_| !is_rooted))
             .or_else(|| self.bare.get(&relative))
             .or_else(|| self.bare.get(target).filter(|_| !is_rooted))
             .or_else(|| self.ends.get(last).filter(|_| !is_rooted))
-            .copied()
     }
 }
 
-/// Enters what follows each `/` of `path`.
-fn insert_ends(ends: &mut HashMap<String, usize>, path: &str, index: usize) {
-    for (at, _) in path.match_indices('/') {
-        let end = &path[at + 1..];
-        // An end that is known has a shorter path.
-        if !ends.contains_key(end) {
-            ends.insert(end.to_owned(), index);
+/// Documents by name. Of a name only its hash is kept, so that the names of millions fit into memory.
+#[derive(Default)]
+struct Names(HashMap<u64, Named>);
+
+/// A document and the length of its path.
+#[derive(Clone, Copy)]
+struct Named {
+    document: u32,
+    path_bytes: u32,
+}
+
+impl Names {
+    fn insert(&mut self, name: &str, own: Named) {
+        match self.0.entry(hash(name)) {
+            Entry::Vacant(free) => {
+                free.insert(own);
+            }
+            Entry::Occupied(mut taken) if own.path_bytes < taken.get().path_bytes => {
+                taken.insert(own);
+            }
+            Entry::Occupied(_) => {}
         }
     }
+
+    /// Enters what follows each `/` of `path`.
+    fn insert_ends(&mut self, path: &str, own: Named) {
+        for (at, _) in path.match_indices('/') {
+            self.insert(&path[at + 1..], own);
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<u32> {
+        self.0.get(&hash(name)).map(|own| own.document)
+    }
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The path without the ending of a file, and whether that is a note's; dotted names stay whole.
@@ -155,7 +198,7 @@ mod tests {
             note("Dump.xml/AC/DC", "AC/DC", ""),
         ];
         let resolver = LinkResolver::new(&documents);
-        let check = |from: &str, target: &str, expected: Option<usize>| {
+        let check = |from: &str, target: &str, expected: Option<u32>| {
             let link = Link {
                 target: target.to_owned(),
                 ..Link::default()

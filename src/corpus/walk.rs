@@ -15,7 +15,7 @@ use ignore::WalkBuilder;
 
 use super::{
     CorpusError, Skipped, content,
-    format::Format,
+    format::{self, Format},
     vault::{Vaults, is_filled_by_tools},
 };
 
@@ -75,7 +75,14 @@ pub fn scan(root: &Path) -> Result<(Vec<ScannedFile>, Vec<Skipped>), CorpusError
                 vaults.enter(entry.path());
             }
             Ok(entry) if vaults.leave_out(entry.path()) => {}
-            Ok(entry) if !is_offered(entry.path()) => {}
+            Ok(entry) if !is_offered(entry.path()) => {
+                let reason = format::unread(entry.path());
+                skipped.extend(reason.map(|reason| Skipped {
+                    path: relative(root, entry.path()),
+                    reason: reason.to_owned(),
+                    failed: false,
+                }));
+            }
             Ok(entry) => match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => {
                     files.push(scanned(

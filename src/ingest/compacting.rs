@@ -12,8 +12,8 @@ const MAX_SMALL: usize = 12;
 /// Joins the small segments where there are too many; what is no longer in use goes with them.
 pub(super) fn compact(store: &mut StoreWriter) -> Result<(), StoreError> {
     let mut in_use: HashMap<u32, u32> = HashMap::new();
-    let records = store.documents()?;
-    for record in &records {
+    for record in store.documents() {
+        let record = record?;
         *in_use.entry(record.segment).or_default() += record.n_passages;
     }
     in_use.retain(|_, n_passages| *n_passages < SMALL_PASSAGES);
@@ -26,7 +26,8 @@ pub(super) fn compact(store: &mut StoreWriter) -> Result<(), StoreError> {
     }
     let mut builder = SegmentBuilder::default();
     let mut moved: Vec<DocumentRecord> = Vec::new();
-    for mut record in records {
+    for record in store.documents() {
+        let mut record = record?;
         if let Some(segment) = segments.get(&record.segment) {
             let row = segment.documents()[record.row as usize];
             record.row = builder.copy(segment, &row);

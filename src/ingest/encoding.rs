@@ -10,7 +10,7 @@ use super::{
     Event, IndexOptions, IngestError, Outcome, Progress, open_files::OpenFiles, records, timed,
 };
 use crate::{
-    model::{Encoder, PassageEncoding, PassageInput},
+    model::{PassageEncoder, PassageEncoding, PassageInput},
     store::{Commit, DocumentRecord, Due, PassagePieces, SegmentBuilder, StoreError, StoreWriter},
 };
 
@@ -24,9 +24,12 @@ const PUBLISH_SHARE: u32 = 20;
 
 /// A document that is not encoded as far as it is wanted.
 pub(super) struct Waiting {
+    id: u32,
     path: String,
     /// So many of its first passages are to be encoded.
     wanted: u32,
+    /// When it was last changed.
+    modified: u64,
 }
 
 /// The documents that wait, the most recent and most linked first.
@@ -34,36 +37,40 @@ pub(super) fn waiting(
     store: &StoreWriter,
     options: &IndexOptions,
 ) -> Result<Vec<Waiting>, StoreError> {
-    let records = store.documents()?;
-    let mut linked: HashMap<u32, u32> = HashMap::new();
-    for link in records.iter().flat_map(|record| &record.links) {
-        *linked.entry(*link).or_default() += 1;
+    let mut linked: HashMap<u32, u64> = HashMap::new();
+    let mut waiting = Vec::new();
+    for record in store.documents() {
+        let record = record?;
+        for link in &record.links {
+            *linked.entry(*link).or_default() += 1;
+        }
+        let wanted = match options.leads {
+            true => record.n_lead,
+            false => record.n_passages,
+        };
+        if record.n_encoded < wanted {
+            waiting.push(Waiting {
+                id: record.id,
+                path: record.path,
+                wanted,
+                modified: record.stamp.modified,
+            });
+        }
     }
-    let wanted = |record: &DocumentRecord| match options.leads {
-        true => record.n_lead,
-        false => record.n_passages,
-    };
-    let waits = |record: &&DocumentRecord| record.n_encoded < wanted(record);
-    let waiting: Vec<&DocumentRecord> = records.iter().filter(waits).collect();
-    let recency = ranks(&waiting, |record| record.stamp.modified);
-    let links = ranks(&waiting, |record| {
-        u64::from(linked.get(&record.id).copied().unwrap_or(0))
-    });
-    let mut order: Vec<usize> = (0..waiting.len()).collect();
-    order.sort_by_key(|&at| (recency[at] + links[at], waiting[at].id));
-    let waiting = order.into_iter().map(|at| Waiting {
-        path: waiting[at].path.clone(),
-        wanted: wanted(waiting[at]),
-    });
-    Ok(waiting.collect())
+    let recency = places(&waiting, |own| own.modified);
+    let links = places(&waiting, |own| linked.get(&own.id).copied().unwrap_or(0));
+    waiting.sort_by_cached_key(|own| (recency(own) + links(own), own.id));
+    Ok(waiting)
 }
 
-/// The place of each document by a key, the largest first; equals share a place.
-fn ranks(records: &[&DocumentRecord], key: impl Fn(&DocumentRecord) -> u64) -> Vec<usize> {
-    let mut keys: Vec<u64> = records.iter().map(|record| key(record)).collect();
+/// Gives the place of a document by a key, the largest first; equals share a place.
+fn places<K: Fn(&Waiting) -> u64>(
+    waiting: &[Waiting],
+    key: K,
+) -> impl Fn(&Waiting) -> usize + use<K> {
+    let mut keys: Vec<u64> = waiting.iter().map(&key).collect();
     keys.sort_unstable_by(|a, b| b.cmp(a));
-    let place = |own: u64| keys.partition_point(|&other| other > own);
-    records.iter().map(|record| place(key(record))).collect()
+    move |own| keys.partition_point(|&other| other > key(own))
 }
 
 /// Encodes what waits, and publishes from time to time.
@@ -71,7 +78,7 @@ pub(super) fn encode(
     waiting: &[Waiting],
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     progress: Progress,
     outcome: &mut Outcome,
 ) -> Result<(), IngestError> {
@@ -156,7 +163,7 @@ fn open(
 
 fn encode_batch(
     batch: Vec<Open>,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
 ) -> Result<Vec<(DocumentRecord, Vec<PassageEncoding>)>, IngestError> {
     let pieces = batch.iter().map(|open| open.pieces.as_slice());
     let inputs: Vec<Vec<PassageInput>> = pieces.map(records::inputs).collect();

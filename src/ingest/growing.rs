@@ -53,13 +53,13 @@ pub(super) fn grow(
         false => tree,
     };
     let mut commit = difference(&before, tree);
-    commit.done = due.into_iter().map(|id| (Due::Grow, id)).collect();
     commit.changed = Some(match is_anew {
         true => 0,
         false => n_changed as u32,
     });
     drop(library);
-    Ok(store.commit(commit)?)
+    store.commit(commit)?;
+    Ok(store.done(Due::Grow, &due)?)
 }
 
 /// What it takes to make one tree of another.
@@ -92,8 +92,20 @@ struct Library<'a> {
 
 impl<'a> Library<'a> {
     fn open(corpus: &'a Path, store: &'a StoreWriter) -> Result<Self, StoreError> {
-        let mut records = store.documents()?;
-        records.retain(|record| record.n_encoded > 0 || record.n_passages == 0);
+        let mut records = Vec::new();
+        for record in store.documents() {
+            let record = record?;
+            if record.n_encoded > 0 || record.n_passages == 0 {
+                // The tree asks for no part of a document.
+                records.push(DocumentRecord {
+                    sections: Vec::new(),
+                    passage_sections: Vec::new(),
+                    records: Vec::new(),
+                    passage_records: Vec::new(),
+                    ..record
+                });
+            }
+        }
         records.sort_by_key(|record| record.id);
         let mut segments = HashMap::new();
         let mut linked_from: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -145,6 +157,7 @@ impl<'a> Library<'a> {
             id: record.id,
             title: record.title.clone(),
             tags: record.tags.clone(),
+            is_index: record.is_index,
             path: path_in_hierarchy(&record.path, &text),
             text,
             vector: self.vector_of(record),

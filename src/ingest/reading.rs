@@ -13,7 +13,7 @@ use super::{
     timed,
 };
 use crate::{
-    corpus::{self, Document, ScannedFile, Skipped},
+    corpus::{self, Document, Documents, ScannedFile, Skipped},
     model::config::LAYOUT,
     store::{
         BlobBuilder, BlobPlace, Commit, Due, FileRecord, FileState, FileStatus, SegmentBuilder,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Bytes of text that are cut and committed at once.
-const BATCH_BYTES: usize = 16 << 20;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// What there is to read.
 pub(super) struct Source {
@@ -36,8 +36,15 @@ pub(super) struct Source {
     failed: HashMap<String, Option<String>>,
 }
 
+/// Documents that come as they are made, under the name of a file.
+pub struct Stream {
+    pub name: String,
+    pub documents: Documents,
+}
+
 enum Items {
     Files(Vec<ScannedFile>),
+    Stream(Stream),
     Documents(Vec<Document>),
 }
 
@@ -81,6 +88,17 @@ impl Source {
         })
     }
 
+    /// What comes from this stream and nothing else.
+    pub fn stream(stream: Stream, store: &StoreWriter) -> Result<Self, StoreError> {
+        let known = store.files()?.into_keys();
+        Ok(Self {
+            gone: known.filter(|path| *path != stream.name).collect(),
+            items: Items::Stream(stream),
+            skipped: Vec::new(),
+            failed: HashMap::new(),
+        })
+    }
+
     /// These documents and no others.
     pub fn given(documents: Vec<Document>, store: &StoreWriter) -> Result<Self, StoreError> {
         let there: HashSet<&str> = documents.iter().map(|own| own.path.as_str()).collect();
@@ -115,7 +133,8 @@ pub(super) fn read(
                 return Err(IngestError::Stopped);
             }
             for (done, file) in files.iter().enumerate() {
-                reading.file(file)?;
+                let stamp = Stamp::new(file.bytes, file.modified);
+                reading.file(&file.path, stamp, corpus::open(file))?;
                 let event = Event::Read {
                     files: done + 1,
                     documents: reading.n_documents,
@@ -124,6 +143,19 @@ pub(super) fn read(
                     reading.commit()?;
                     return Err(IngestError::Stopped);
                 }
+            }
+        }
+        Items::Stream(stream) => {
+            if !progress(Event::Found { files: 1 }) {
+                return Err(IngestError::Stopped);
+            }
+            reading.file(&stream.name, Stamp::default(), stream.documents)?;
+            // What fills the pipe may have failed, and the index is worth hours.
+            if reading.n_documents == 0 && reading.store.n_documents() > 0 {
+                return Err(IngestError::Vanished {
+                    path: stream.name.into(),
+                    documents: reading.store.n_documents(),
+                });
             }
         }
         Items::Documents(documents) => {
@@ -178,7 +210,8 @@ impl<'a> Reading<'a> {
         let gone_files: HashSet<String> = gone.into_iter().collect();
         let (mut known, mut moved) = (HashMap::new(), HashMap::new());
         let mut within: HashMap<String, Vec<String>> = HashMap::new();
-        for record in store.documents()? {
+        for record in store.documents() {
+            let record = record?;
             if let Some(file) = &record.file {
                 within
                     .entry(file.clone())
@@ -223,22 +256,25 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads one file to its end; the documents that it held before and does not hold now are gone.
-    fn file(&mut self, file: &ScannedFile) -> Result<(), IngestError> {
-        let mut stamp = Stamp::new(file.bytes, file.modified);
-        let mut status = records::indexed(&file.path);
+    fn file(
+        &mut self,
+        path: &str,
+        mut stamp: Stamp,
+        mut documents: Documents,
+    ) -> Result<(), IngestError> {
+        let mut status = records::indexed(path);
         let mut left_out: Vec<FileStatus> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
-        let mut documents = corpus::open(file);
         loop {
             let next = timed(&mut self.outcome.seconds.read, || documents.next());
             match next {
                 Some(Ok(document)) => {
                     seen.insert(document.path.clone());
-                    let within = (document.path != file.path).then(|| file.path.clone());
+                    let within = (document.path != path).then(|| path.to_owned());
                     self.document(document, within, stamp)?;
                 }
                 Some(Err(skipped)) => {
-                    match skipped.path == file.path {
+                    match skipped.path == path {
                         true => status = records::left_out(&skipped),
                         false => left_out.push(records::left_out(&skipped)),
                     }
@@ -247,14 +283,14 @@ impl<'a> Reading<'a> {
                 None => break,
             }
         }
-        let mut before = self.within.remove(&file.path).unwrap_or_default();
-        before.push(file.path.clone());
+        let mut before = self.within.remove(path).unwrap_or_default();
+        before.push(path.to_owned());
         before.retain(|path| !seen.contains(path));
         before.into_iter().for_each(|path| self.forget(path));
         if status.state == FileState::Failed {
             // Permissions change without a trace in the stamp.
             stamp = Stamp::default();
-            if self.failed.get(&file.path) == Some(&status.reason) {
+            if self.failed.get(path) == Some(&status.reason) {
                 return Ok(());
             }
         }
@@ -275,6 +311,15 @@ impl<'a> Reading<'a> {
     ) -> Result<(), IngestError> {
         self.n_documents += 1;
         let hash = text_hash(document.text.as_bytes());
+        let mut incoming = Incoming {
+            document,
+            id: 0,
+            is_new: false,
+            hash,
+            stamp,
+            file,
+        };
+        let document = &incoming.document;
         let known = self.known.get(&document.path);
         let before = match known {
             Some(known) if known.hash == hash => Some(document.path.clone()),
@@ -294,38 +339,29 @@ impl<'a> Reading<'a> {
             }
             if is_same {
                 if before != document.path || record.stamp != stamp {
-                    record.path = document.path;
-                    record.file = file;
+                    record.path = incoming.document.path;
+                    record.file = incoming.file;
                     record.stamp = stamp;
                     self.commit.documents.push(record);
                 }
                 return Ok(());
             }
-            return self.push(document, record.id, hash, (file, stamp));
+            incoming.id = record.id;
+            return self.push(incoming);
         }
-        let id = match self.known.get(&document.path) {
+        let known = self.known.get(&document.path);
+        incoming.is_new = known.is_none();
+        incoming.id = match known {
             Some(known) => known.id,
             None => self.store.next_document_id(),
         };
-        self.push(document, id, hash, (file, stamp))
+        self.push(incoming)
     }
 
-    fn push(
-        &mut self,
-        document: Document,
-        id: u32,
-        hash: [u8; 32],
-        (file, stamp): (Option<String>, Stamp),
-    ) -> Result<(), IngestError> {
+    fn push(&mut self, incoming: Incoming) -> Result<(), IngestError> {
         self.n_read += 1;
-        self.bytes += document.text.len();
-        self.batch.push(Incoming {
-            document,
-            id,
-            hash,
-            stamp,
-            file,
-        });
+        self.bytes += incoming.document.text.len();
+        self.batch.push(incoming);
         match self.bytes >= BATCH_BYTES {
             true => self.commit(),
             false => Ok(()),
@@ -378,16 +414,18 @@ fn store(
     mut commit: Commit,
     store: &mut StoreWriter,
 ) -> Result<(), IngestError> {
+    let (new, known): (Vec<&Incoming>, Vec<&Incoming>) = batch.iter().partition(|own| own.is_new);
+    let new: Vec<u32> = new.iter().map(|own| own.id).collect();
     let gone = commit.gone_links.iter().copied();
-    let ids: Vec<u32> = batch.iter().map(|own| own.id).chain(gone).collect();
-    if ids.is_empty() {
+    let known: Vec<u32> = known.iter().map(|own| own.id).chain(gone).collect();
+    if new.is_empty() && known.is_empty() {
         let is_idle = commit.files.is_empty() && commit.gone_files.is_empty();
         return match is_idle && commit.documents.is_empty() {
             true => Ok(()),
             false => Ok(store.commit(commit)?),
         };
     }
-    store.replace_text(&ids)?;
+    store.replace_text(&known, &new)?;
     let (mut segment, mut pieces) = (SegmentBuilder::default(), BlobBuilder::default());
     let mut texts = BlobBuilder::default();
     let pieces_file = store.next_blob();

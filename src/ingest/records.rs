@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Incoming {
     pub document: Document,
     pub id: u32,
+    /// True where the index has no other text of it.
+    pub is_new: bool,
     pub hash: [u8; 32],
     pub stamp: Stamp,
     /// The file, where that is not the document's path.
@@ -40,6 +42,7 @@ pub(super) fn record(incoming: &Incoming, layout: &Layout) -> DocumentRecord {
         title: document.title.clone(),
         aliases: document.aliases.clone(),
         tags: document.tags.clone(),
+        is_index: document.is_index(),
         hash: incoming.hash,
         stamp: incoming.stamp,
         n_passages: passages.len() as u32,

@@ -19,6 +19,7 @@ mod linear;
 mod layers;
 mod local_block;
 pub mod packed;
+mod passage_encoder;
 pub mod reader;
 pub mod save;
 pub mod trunk;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 pub use encoder::{
     Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint, load_config,
 };
+pub use passage_encoder::PassageEncoder;
 
 /// Why the model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,11 @@ pub mod snapshot;
 pub mod text_index;
 pub mod writer;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 pub use blobs::{BlobBuilder, Blobs};
 pub use records::{
@@ -32,10 +36,10 @@ pub use records::{
 pub use segment::{DocumentRow, PassageRow, Segment, SegmentBuilder};
 pub use snapshot::{Snapshot, SnapshotBody};
 pub use text_index::{TextHit, TextReader, TextUnit, TextWriter};
-pub use writer::{Commit, Due, StoreWriter};
+pub use writer::{BATCH, Commit, Due, StoreWriter};
 
 /// Changes whenever a stored format does.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Why an index could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +55,7 @@ pub enum StoreError {
     #[error(
         "cannot read or write {path}: {source}; free some space or check permissions, then index again"
     )]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     #[error("a record could not be written: {0}; report it, the index is as it was")]
     Record(#[from] postcard::Error),
     #[error(
@@ -68,7 +69,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn io(path: &Path, source: std::io::Error) -> Self {
+    fn io(path: &Path, source: io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),
             source,
@@ -99,12 +100,20 @@ pub fn remove(folder: &Path) -> Result<(), StoreError> {
 
 /// Writes a file whole or not at all: beside its place, synced, then renamed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let write = || -> std::io::Result<()> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], what `write` writes.
+fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), StoreError> {
+    let whole = || -> io::Result<()> {
         let beside = path.with_extension("new");
-        let mut file = std::fs::File::create(&beside)?;
-        std::io::Write::write_all(&mut file, bytes)?;
+        let mut file = File::create(&beside)?;
+        write(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    write().map_err(|source| StoreError::io(path, source))
+    whole().map_err(|source| StoreError::io(path, source))
 }

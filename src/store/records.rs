@@ -17,6 +17,8 @@ pub struct DocumentRecord {
     pub title: String,
     pub aliases: Vec<String>,
     pub tags: Vec<String>,
+    /// True for a map of content, which names what it links to.
+    pub is_index: bool,
     /// blake3 of the text.
     pub hash: [u8; 32],
     /// When the file was last changed, and how large it was.

@@ -3,11 +3,13 @@
 //! `SHASSNAP`, u32 format version, u32 crc32 of the rest, then [`SnapshotBody`] in `postcard`.
 
 use std::{
-    io::ErrorKind,
+    fs::File,
+    io::{self, BufWriter, ErrorKind, Seek, Write},
     ops::Range,
     path::{Path, PathBuf},
 };
 
+use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,24 +18,26 @@ use super::{
     records::{DocumentRecord, ExtractedText, FileState, FileStatus, SectionRecord},
     segment::{DocumentRow, PassageRow, Segment},
     text_index::TextReader,
-    write_atomically,
+    write_atomically_with,
 };
 use crate::tree::Tree;
 
 const MAGIC: &[u8; 8] = b"SHASSNAP";
 const HEADER_BYTES: usize = 16;
+/// Bytes that are written at once.
+const BUFFER_BYTES: usize = 1 << 20;
 /// How often a snapshot is opened anew that was replaced while it was opened.
 const ATTEMPTS: usize = 4;
 
 /// What is published at once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct SnapshotBody {
+pub struct SnapshotBody<Documents = Vec<DocumentRecord>> {
     /// The folder or file that was indexed.
     pub corpus: PathBuf,
     /// Fingerprint of the encoder.
     pub model: String,
-    /// Sorted by id.
-    pub documents: Vec<DocumentRecord>,
+    /// In any order when they are written, sorted by id when they are read.
+    pub documents: Documents,
     /// Names of the segment files in use.
     pub segments: Vec<u32>,
     /// Names of the blob files that hold texts.
@@ -216,14 +220,36 @@ impl Snapshot {
 }
 
 /// Publishes `body` in `folder`, replacing what was published before.
-pub fn publish(folder: &Path, body: &SnapshotBody) -> Result<(), StoreError> {
-    let path = folder.join("snapshot");
-    let content = postcard::to_stdvec(body).map_err(|error| StoreError::damaged(&path, error))?;
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(FORMAT_VERSION.to_le_bytes());
-    bytes.extend(crc32fast::hash(&content).to_le_bytes());
-    bytes.extend(content);
-    write_atomically(&path, &bytes)
+pub fn publish<D: Serialize>(folder: &Path, body: &SnapshotBody<D>) -> Result<(), StoreError> {
+    write_atomically_with(&folder.join("snapshot"), |file| {
+        file.write_all(&[0; HEADER_BYTES])?;
+        let checksum = Hasher::new();
+        let content = BufWriter::with_capacity(BUFFER_BYTES, Checked { file, checksum });
+        let content = postcard::to_io(body, content).map_err(io::Error::other)?;
+        let Checked { file, checksum } = content.into_inner().map_err(io::Error::from)?;
+        file.rewind()?;
+        file.write_all(MAGIC)?;
+        file.write_all(&FORMAT_VERSION.to_le_bytes())?;
+        file.write_all(&checksum.finalize().to_le_bytes())
+    })
+}
+
+/// A file and the checksum of what is written to it.
+struct Checked<'a> {
+    file: &'a mut File,
+    checksum: Hasher,
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.checksum.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Where a segment lies.
@@ -259,5 +285,8 @@ fn read_body(folder: &Path) -> Result<SnapshotBody, StoreError> {
     if word(12) != crc32fast::hash(content) {
         return Err(StoreError::damaged(&path, "wrong checksum"));
     }
-    postcard::from_bytes(content).map_err(|error| StoreError::damaged(&path, error))
+    let body: Result<SnapshotBody, _> = postcard::from_bytes(content);
+    let mut body = body.map_err(|error| StoreError::damaged(&path, error))?;
+    body.documents.sort_by_key(|document| document.id);
+    Ok(body)
 }

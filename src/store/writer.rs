@@ -18,6 +18,8 @@
 //! it, so their documents are pending from before they are touched until the transaction; where that never came, they
 //! are read again.
 
+mod publishing;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -35,15 +37,17 @@ use super::{
     FORMAT_VERSION, StoreError,
     blobs::{BlobBuilder, Blobs},
     lock::WriterLock,
-    records::{DocumentRecord, FileRecord, FileStatus, LinkRecord},
+    records::{DocumentRecord, FileRecord, LinkRecord},
     segment::{Segment, SegmentBuilder},
-    snapshot::{SnapshotBody, blob_path, publish, segment_path},
+    snapshot::{blob_path, segment_path},
     text_index::{TextReader, TextWriter},
 };
 use crate::tree::{Node, Tree};
 
 /// Memory that sled may cache.
 const CACHE_BYTES: u64 = 64 << 20;
+/// Entries of one kind in a transaction, where it is for us to say.
+pub const BATCH: usize = 4_096;
 
 /// An index open for writing; there is one at a time.
 pub struct StoreWriter {
@@ -152,23 +156,23 @@ impl StoreWriter {
         };
         let ids: Vec<u32> = self.decode(&pending)?;
         let mut commit = Commit::default();
-        for mut record in self.documents()? {
+        for record in self.documents() {
+            let mut record = record?;
             if ids.contains(&record.id) {
                 record.hash = [0; 32];
                 commit.gone_files.push(record.file().to_owned());
                 commit.documents.push(record);
             }
         }
-        self.replace_text(&ids)?;
+        self.replace_text(&ids, &[])?;
         self.commit(commit)
     }
 
-    /// All documents, by path.
-    pub fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError> {
-        self.documents
-            .iter()
-            .map(|entry| self.decode(&entry?.1))
-            .collect()
+    /// All documents in the order of their paths, one at a time: the records of millions do not fit into memory.
+    pub fn documents(&self) -> impl Iterator<Item = Result<DocumentRecord, StoreError>> + use<> {
+        let folder = self.folder.clone();
+        let entries = self.documents.iter();
+        entries.map(move |entry| decode(&entry?.1, &folder))
     }
 
     /// The document at `path`.
@@ -191,6 +195,15 @@ impl StoreWriter {
         entries.collect()
     }
 
+    /// What documents refer to, by their ids, one at a time.
+    pub fn links(&self) -> impl Iterator<Item = Result<(u32, LinkRecord), StoreError>> {
+        let entries = self.links.iter();
+        entries.map(|entry| {
+            let (id, link) = entry?;
+            Ok((id_of(&id), self.decode(&link)?))
+        })
+    }
+
     /// What the document with this id refers to.
     pub fn link(&self, id: u32) -> Result<LinkRecord, StoreError> {
         let found = self.links.get(id.to_be_bytes())?;
@@ -206,8 +219,7 @@ impl StoreWriter {
     /// Documents with which this has still to be done.
     pub fn due(&self, due: Due) -> Result<Vec<u32>, StoreError> {
         let keys = self.due.scan_prefix([due as u8]).keys();
-        let id = |key: sled::IVec| key[1..].try_into().map_or(0, u32::from_be_bytes);
-        keys.map(|key| Ok(id(key?))).collect()
+        keys.map(|key| Ok(id_of(&key?[1..]))).collect()
     }
 
     /// Titles that texts were searched for.
@@ -272,11 +284,13 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Says that the text units of these documents are about to be replaced, up to the next commit, and removes them.
-    pub fn replace_text(&mut self, ids: &[u32]) -> Result<(), StoreError> {
-        self.meta.insert("pending", self.encode(&ids)?)?;
+    /// Says that the text units of these documents are about to change, up to the next commit, and removes what there is
+    /// of those that are known.
+    pub fn replace_text(&mut self, known: &[u32], new: &[u32]) -> Result<(), StoreError> {
+        self.meta
+            .insert("pending", self.encode(&[known, new].concat())?)?;
         self.database.flush()?;
-        ids.iter().for_each(|&id| self.text.remove(id));
+        known.iter().for_each(|&id| self.text.remove(id));
         self.is_text_open = true;
         Ok(())
     }
@@ -338,6 +352,17 @@ impl StoreWriter {
         Ok(())
     }
 
+    /// Forgets what had still to be done; a few at a time, for a transaction holds all pages that it touches.
+    pub fn done(&mut self, due: Due, ids: &[u32]) -> Result<(), StoreError> {
+        for ids in ids.chunks(BATCH) {
+            self.commit(Commit {
+                done: ids.iter().map(|&id| (due, id)).collect(),
+                ..Commit::default()
+            })?;
+        }
+        Ok(())
+    }
+
     fn entries(&self, commit: &Commit) -> Result<[Entries; 5], StoreError> {
         let mut documents: Entries = gone(&commit.gone);
         for record in &commit.documents {
@@ -370,71 +395,22 @@ impl StoreWriter {
         Ok([documents, files, links, nodes, done.chain(due).collect()])
     }
 
-    /// Publishes everything, then drops the files that it does not name.
-    pub fn publish(&mut self, corpus: &Path) -> Result<(), StoreError> {
-        let mut documents = self.documents()?;
-        documents.sort_by_key(|document| document.id);
-        let sorted = |mut names: Vec<u32>| {
-            names.sort_unstable();
-            names.dedup();
-            names
-        };
-        let segments = sorted(documents.iter().map(|own| own.segment).collect());
-        let texts = documents.iter().filter_map(|own| own.text);
-        let texts = sorted(texts.map(|place| place.file).collect());
-        let pieces = documents.iter().filter_map(|own| own.pieces);
-        let pieces = sorted(pieces.map(|place| place.file).collect());
-        let model = self.meta.get("model")?;
-        let body = SnapshotBody {
-            corpus: corpus.to_owned(),
-            model: model.map_or_else(String::new, |value| {
-                String::from_utf8_lossy(&value).into_owned()
-            }),
-            statuses: self.statuses()?,
-            tree: self.tree()?,
-            documents,
-            segments,
-            blobs: texts,
-        };
-        publish(&self.folder, &body)?;
-        self.meta.insert("published", &[])?;
-        let segments = body.segments.iter();
-        let segments = segments.map(|&name| segment_path(&self.folder, name));
-        let blobs = body.blobs.iter().chain(&pieces);
-        let blobs = blobs.map(|&name| blob_path(&self.folder, name));
-        self.keep_only("segments", &segments.collect::<Vec<_>>())?;
-        self.keep_only("blobs", &blobs.collect::<Vec<_>>())
-    }
-
-    fn statuses(&self) -> Result<Vec<FileStatus>, StoreError> {
-        let mut statuses = Vec::new();
-        for record in self.files()?.into_values() {
-            statuses.push(record.status);
-            statuses.extend(record.left_out);
-        }
-        statuses.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(statuses)
-    }
-
-    fn keep_only(&self, part: &str, used: &[PathBuf]) -> Result<(), StoreError> {
-        let folder = self.folder.join(part);
-        let entries = fs::read_dir(&folder).map_err(|source| StoreError::io(&folder, source))?;
-        for entry in entries.flatten() {
-            if !used.contains(&entry.path()) {
-                fs::remove_file(entry.path())
-                    .map_err(|source| StoreError::io(&entry.path(), source))?;
-            }
-        }
-        Ok(())
-    }
-
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
         postcard::to_stdvec(value).map_err(|error| StoreError::damaged(&self.folder, error))
     }
 
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, StoreError> {
-        postcard::from_bytes(bytes).map_err(|error| StoreError::damaged(&self.folder, error))
+        decode(bytes, &self.folder)
     }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8], folder: &Path) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|error| StoreError::damaged(folder, error))
+}
+
+/// The document id that a key is.
+fn id_of(key: &[u8]) -> u32 {
+    key.try_into().map_or(0, u32::from_be_bytes)
 }
 
 fn gone(keys: &[String]) -> Entries {

@@ -48,7 +48,7 @@ pub fn build(documents: &[TreeDocument], links: &[Edge], options: &TreeOptions) 
     let entities = entities(&smoothed, &categories, options);
     layers.push(categories);
     layers.push(entities);
-    nodes(documents, &layers)
+    nodes(documents, links, &layers)
 }
 
 /// The middle: k-means at the count near n / 30 whose partition has the best modularity.
@@ -226,8 +226,8 @@ fn n_clusters(clusters: &[usize]) -> usize {
 }
 
 /// Nodes of all layers, top-down, with names contrastive against siblings.
-fn nodes(documents: &[TreeDocument], layers: &[Layer]) -> Tree {
-    let names = Names::new(documents);
+fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tree {
+    let names = Names::new(documents, links);
     let mut tree = Tree::default();
     let mut ids_above: Vec<u64> = vec![0];
     let mut above_of: Vec<usize> = vec![0; documents.len()];
@@ -357,6 +357,7 @@ mod tests {
                 id: id as u32,
                 title,
                 tags: &[],
+                is_index: false,
                 path: title,
                 text,
                 vector,

@@ -36,6 +36,7 @@ pub struct OwnedDocument {
     pub id: u32,
     pub title: String,
     pub tags: Vec<String>,
+    pub is_index: bool,
     pub path: String,
     pub text: String,
     pub vector: Vec<f32>,
@@ -47,6 +48,7 @@ impl OwnedDocument {
             id: self.id,
             title: &self.title,
             tags: &self.tags,
+            is_index: self.is_index,
             path: &self.path,
             text: &self.text,
             vector: &self.vector,
@@ -180,7 +182,7 @@ impl<'a> Growing<'a> {
             path: &[],
         };
         // Both are named, so that the new name is contrastive; the old one is kept.
-        let names = Names::new(&all).name(&[group(leaving), group(&staying)]);
+        let names = Names::new(&all, &[]).name(&[group(leaving), group(&staying)]);
         let Some(node) = self.nodes.get_mut(&entity) else {
             return;
         };
@@ -230,7 +232,7 @@ impl<'a> Growing<'a> {
             let order: Vec<usize> = (0..all.len()).collect();
             let vector = mean(&all, &order);
             let summary =
-                (level == Level::Entity).then(|| Names::new(&all).summary(&order, &vector));
+                (level == Level::Entity).then(|| Names::new(&all, &[]).summary(&order, &vector));
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.n_documents = members.len() as u32;
                 node.summary = summary.unwrap_or_else(|| std::mem::take(&mut node.summary));

@@ -139,6 +139,8 @@ pub struct TreeDocument<'a> {
     pub id: u32,
     pub title: &'a str,
     pub tags: &'a [String],
+    /// True for a note of links: a node of what it links to is named after it.
+    pub is_index: bool,
     pub path: &'a str,
     pub text: &'a str,
     /// The model's vector; empty or zero for a document without text.

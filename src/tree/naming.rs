@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{
-    TreeDocument,
+    Edge, TreeDocument,
     words::{is_cjk, is_number, is_stop_word, plain, singular},
 };
 use crate::{ops::similarity::product, text::sentences};
@@ -48,10 +48,49 @@ pub struct Names<'a> {
     written: HashMap<String, String>,
     /// The first sentences of every document that could sum something up.
     leads: Vec<Vec<String>>,
+    index_notes: IndexNotes,
+}
+
+/// The index notes of a document, those that link to it and itself, and of how many documents each of them is one.
+#[derive(Default)]
+struct IndexNotes {
+    notes: HashMap<usize, Vec<usize>>,
+    sizes: HashMap<usize, usize>,
+}
+
+impl IndexNotes {
+    fn new(documents: &[TreeDocument], links: &[Edge]) -> Self {
+        let mut notes = Self::default();
+        let own = (0..documents.len()).map(|own| (own, own));
+        let links = links.iter().map(|link| (link.from, link.to));
+        for (note, document) in own.chain(links) {
+            if documents[note].is_index {
+                notes.notes.entry(document).or_default().push(note);
+                *notes.sizes.entry(note).or_default() += 1;
+            }
+        }
+        notes
+    }
+
+    /// The note whose documents are most nearly these; none where it has few of them, or many others.
+    fn of(&self, members: &[usize]) -> Option<usize> {
+        let mut shared: HashMap<usize, usize> = HashMap::new();
+        let notes = members.iter().filter_map(|own| self.notes.get(own));
+        for &note in notes.flatten() {
+            *shared.entry(note).or_default() += 1;
+        }
+        let fits = shared.into_iter().filter_map(|(note, shared)| {
+            let size = self.sizes[&note];
+            let is_map = 2 * shared > members.len() && 2 * shared > size;
+            is_map.then(|| (shared as f32 / (members.len() + size) as f32, note))
+        });
+        let best = fits.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        best.map(|(_, note)| note)
+    }
 }
 
 impl<'a> Names<'a> {
-    pub fn new(documents: &'a [TreeDocument<'a>]) -> Self {
+    pub fn new(documents: &'a [TreeDocument<'a>], links: &[Edge]) -> Self {
         let mut forms: HashMap<String, BTreeMap<String, u32>> = HashMap::new();
         let mut phrases = Vec::with_capacity(documents.len());
         let mut leads = Vec::with_capacity(documents.len());
@@ -90,6 +129,7 @@ impl<'a> Names<'a> {
             phrases,
             written,
             leads,
+            index_notes: IndexNotes::new(documents, links),
         }
     }
 
@@ -108,7 +148,11 @@ impl<'a> Names<'a> {
                     .filter(|&other| other != own && groups[other].parent == group.parent)
                     .map(|other| &totals[other])
                     .collect();
-                let name = self.contrastive(group, &totals[own], &siblings, &taken);
+                let title = self.index_notes.of(group.members);
+                let title = title.map(|note| self.documents[note].title.to_owned());
+                let title = title.filter(|own| !taken.contains(own) && !group.path.contains(own));
+                let name = title
+                    .unwrap_or_else(|| self.contrastive(group, &totals[own], &siblings, &taken));
                 taken.insert(name.clone());
                 name
             })
@@ -282,4 +326,46 @@ fn leading_sentences(plain: &str) -> Vec<String> {
         ends && (40..=240).contains(&length) && !LEANING_WORDS.contains(&first.as_str())
     };
     sentences.filter(sums_up).take(LEADING_SENTENCES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_note_names_what_it_links_to() {
+        let titles = ["Grains", "Rye", "Wheat", "Spelt", "Basalt", "Home"];
+        let document = |own: usize| TreeDocument {
+            id: own as u32,
+            title: titles[own],
+            tags: &[],
+            is_index: ["Grains", "Home"].contains(&titles[own]),
+            path: titles[own],
+            text: "",
+            vector: &[],
+        };
+        let documents: Vec<TreeDocument> = (0..titles.len()).map(document).collect();
+        let edge = |from: usize, to: usize| Edge { from, to };
+        // What is no index note names nothing, and one that links to all names all.
+        let grains = (1..4).map(|to| edge(0, to));
+        let links: Vec<Edge> = (0..5)
+            .map(|to| edge(5, to))
+            .chain(grains)
+            .chain([edge(1, 2)])
+            .collect();
+        let names = Names::new(&documents, &links);
+        let check = |members: &[usize], path: &[String], expected: &str| {
+            let group = Group {
+                members,
+                parent: 0,
+                path,
+            };
+            assert_eq!(names.name(&[group])[0], expected, "{members:?}");
+        };
+        check(&[0, 1, 2, 3], &[], "Grains");
+        check(&[0, 1, 2, 3, 4, 5], &[], "Home");
+        check(&[4], &[], "Basalt");
+        check(&[1, 2, 3], &["Grains".to_owned()], "Rye, Spelt, Wheat");
+        check(&[1, 2], &[], "Rye, Wheat");
+    }
 }

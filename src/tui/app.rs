@@ -285,6 +285,14 @@ impl App {
             return None;
         };
         let path = reader::path_of(&self.library, document);
+        if self.library.record(document).text.is_some() {
+            let sentence = format!(
+                "This text was extracted from {}, which an editor does not show; open it in its own program.",
+                path.display()
+            );
+            self.notice = Notice::new(sentence);
+            return None;
+        }
         if !path.exists() {
             let sentence = format!("{} is gone; run `shas index` to catch up.", path.display());
             self.notice = Notice::problem(sentence);

@@ -42,7 +42,7 @@ fn measure(vault: &Path, list: bool) -> Result<()> {
         .filter_map(|(document, link)| {
             let target = resolver.resolve(&document.path, link)?;
             let key = (document.path.as_str(), link.span.start);
-            Some((key, documents[target].path.as_str()))
+            Some((key, documents[target as usize].path.as_str()))
         })
         .collect();
     let resolving_s = start.elapsed().as_secs_f64();

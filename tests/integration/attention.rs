@@ -90,7 +90,7 @@ fn one_note_without_headings_is_attended_to() {
     ingest::index(
         notes.path(),
         index.path(),
-        &ENCODER,
+        &*ENCODER,
         &IndexOptions::default(),
         &|_| true,
     )

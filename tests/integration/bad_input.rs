@@ -35,6 +35,7 @@ fn every_bad_file_gets_one_line_and_the_rest_is_indexed() {
     fs::write(at("binary.md"), b"\x7fELF\x02\x01\0\0\0\0").expect("writes");
     fs::write(at("long.txt"), "word ".repeat(6 << 20)).expect("writes");
     fs::write(at("secret.md"), "hidden").expect("writes");
+    fs::write(at("table.csv"), "rye,7\n").expect("writes");
     fs::set_permissions(at("secret.md"), fs::Permissions::from_mode(0o000)).expect("changes");
     symlink(corpus.path(), at("loop")).expect("links");
     symlink("nowhere.md", at("gone.md")).expect("links");
@@ -58,6 +59,7 @@ fn every_bad_file_gets_one_line_and_the_rest_is_indexed() {
     if unreadable {
         expected.push(("secret.md", "failed", "permissions"));
     }
+    expected.push(("table.csv", "skipped", "is a table, which is not read"));
     let statuses = statuses(index.path());
     let files = statuses["files"].as_array().expect("a list");
     for (path, state, reason) in &expected {

@@ -39,7 +39,7 @@ impl Vault {
 
     fn index_with(&self, options: &IndexOptions) -> Result<Outcome, IngestError> {
         let (corpus, index) = (self.corpus.path(), self.index.path());
-        ingest::index(corpus, index, &ENCODER, options, &|_| true)
+        ingest::index(corpus, index, &*ENCODER, options, &|_| true)
     }
 
     fn index(&self) -> Outcome {
@@ -163,7 +163,7 @@ fn a_folder_that_has_vanished_keeps_its_index() {
         fs::remove_dir_all(vault.corpus.path().join(folder)).expect("removes");
     }
     let refused = vault.index_with(&IndexOptions::default());
-    assert!(refused.is_err_and(|error| error.to_string().contains("holds no files any more")));
+    assert!(refused.is_err_and(|error| error.to_string().contains("holds no documents any more")));
     assert_eq!(vault.snapshot().body.documents.len(), NOTES.len());
 }
 
@@ -249,6 +249,50 @@ fn collections_are_asked_one_by_one_or_together() {
     let (known, _, errors) = run(&["ask", "what?", "-c", "bread"]);
     assert!(
         !known && errors.contains("there is no collection `bread`"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn lines_from_standard_input_are_a_collection() {
+    let home = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str], lines: &str| {
+        let output = assert_cmd::Command::cargo_bin("shas")
+            .expect("is built")
+            .env("HOME", home.path())
+            .env("XDG_DATA_HOME", home.path())
+            .env_remove("SHAS_INDEX")
+            .args(arguments)
+            .write_stdin(lines)
+            .output()
+            .expect("runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (printed, errors)
+    };
+    let index = |lines: &str| run(&["index", "-", "--name", "news", "--json"], lines);
+    let rye = r#"{"id": "rye", "text": "Rye bread needs a starter that is a day old."}"#;
+    let basalt = r#"{"id": "basalt", "text": "Basalt is a dark rock."}"#;
+    let (first, errors) = index(&format!("{rye}\n{basalt}\nno object\n"));
+    assert_eq!(
+        (&first["indexed"], &first["skipped"]),
+        (&2.into(), &1.into())
+    );
+    assert!(
+        errors.contains("news: line 3 is not a JSON object"),
+        "{errors}"
+    );
+    let (found, errors) = run(&["search", "dark rock", "-c", "news", "--json"], "");
+    assert_eq!(found["hits"][0]["path"], "news/basalt", "{errors}");
+    // The lines are the corpus: those that do not come again are gone, but none at all are a broken pipe.
+    let (again, _) = index(rye);
+    assert_eq!(
+        (&again["unchanged"], &again["removed"]),
+        (&1.into(), &1.into())
+    );
+    let (_, errors) = index("");
+    assert!(
+        errors.contains("news holds no documents any more"),
         "{errors}"
     );
 }

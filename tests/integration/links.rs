@@ -50,7 +50,7 @@ fn links_whose_note_exists_lead_to_it() {
         let document = documents.iter().find(|own| own.path == path).expect(path);
         let found = document.links.iter().map(|link| {
             let target = resolver.resolve(path, link);
-            target.map_or("-", |target| documents[target].path.as_str())
+            target.map_or("-", |target| documents[target as usize].path.as_str())
         });
         assert_eq!(found.collect::<Vec<_>>(), expected, "{path}");
     };

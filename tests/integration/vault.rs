@@ -33,7 +33,7 @@ pub static INDEX: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let outcome = ingest::index(
         &corpus(),
         folder.path(),
-        &ENCODER,
+        &*ENCODER,
         &IndexOptions::default(),
         &|_| true,
     )
@@ -105,7 +105,7 @@ fn a_second_run_encodes_nothing_and_changes_nothing() {
     let outcome = ingest::index(
         &corpus(),
         INDEX.path(),
-        &ENCODER,
+        &*ENCODER,
         &IndexOptions::default(),
         &|_| true,
     )

@@ -340,7 +340,9 @@ mod tests {
                 .links
                 .iter()
                 .filter_map(|link| resolver.resolve(path, link));
-            let mut found: Vec<&str> = found.map(|index| documents[index].path.as_str()).collect();
+            let mut found: Vec<&str> = found
+                .map(|index| documents[index as usize].path.as_str())
+                .collect();
             found.sort_unstable();
             found.dedup();
             assert_eq!(found, expected, "{path}");

@@ -128,7 +128,7 @@ pub fn large(n_documents: usize) -> Fixture {
         }
     }
     let small = Snapshot::open(&FIXTURE.index).unwrap().body;
-    let mut body = SnapshotBody {
+    let mut body: SnapshotBody = SnapshotBody {
         corpus: small.corpus,
         segments: small.segments,
         ..SnapshotBody::default()
