@@ -150,6 +150,7 @@ fn int8_agrees_with_f32_in_every_shape() {
     push("no indexer", |own| own.indexer = Indexer::None);
     push("flat", |own| own.indexer = Indexer::Flat);
     push("few leaves", |own| (own.leaves, own.opened) = (3, 2));
+    push("looking ahead", |own| (own.lookahead, own.opened) = (2, 2));
     push("threshold", |own| {
         own.relevance = Relevance::Threshold(0.9);
     });
@@ -229,8 +230,9 @@ proptest! {
         lengths in prop::collection::vec(1usize..70, 1..9),
         levels in 2usize..7,
         ratio in 2usize..6,
+        lookahead in 0usize..3,
     ) {
-        let config = small(GlobalConfig { levels, ratio, ..GlobalConfig::default() });
+        let config = small(GlobalConfig { levels, ratio, lookahead, ..GlobalConfig::default() });
         let (int8, f32) = both(&config, &random_weights(&config, seed));
         let (states, starts) = document(seed, &lengths);
         let (own, twin) = (added(&int8, &states, &starts), added(&f32, &states, &starts));
