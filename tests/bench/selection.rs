@@ -11,7 +11,10 @@ mod support;
 #[path = "text.rs"]
 mod text;
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use candle_core::Device;
 use rayon::prelude::*;
@@ -32,7 +35,7 @@ use shas::{
     },
 };
 use support::{Result, median, project, quantile, seconds};
-use text::{tokens, tokens_of};
+use text::tokens;
 
 const TOKENS: usize = 32 << 10;
 const LENGTHS: [usize; 3] = [8 << 10, 32 << 10, 128 << 10];
@@ -58,7 +61,7 @@ fn main() -> Result<()> {
     let texts = match files.is_empty() {
         true => vec![tokens(&encoder, TOKENS)?],
         false => {
-            let texts = files.iter().map(|file| tokens_of(&encoder, file, TOKENS));
+            let texts = files.iter().map(|file| first_tokens(&encoder, file));
             texts.collect::<Result<_>>()?
         }
     };
@@ -83,6 +86,14 @@ fn main() -> Result<()> {
         println!();
     }
     Ok(())
+}
+
+/// The beginning of a text.
+fn first_tokens(encoder: &Encoder, file: &Path) -> Result<Vec<u32>> {
+    let pieces = encoder
+        .tokenizer()
+        .tokenize(&std::fs::read_to_string(file)?)?;
+    Ok(pieces.iter().take(TOKENS).map(|own| own.id).collect())
 }
 
 /// What each share of the blocks keeps, on average over the granules of all scenes.

@@ -34,13 +34,6 @@ pub fn tokens(encoder: &Encoder, count: usize) -> Result<Vec<u32>> {
     Ok(all)
 }
 
-/// The first word pieces of a text.
-pub fn tokens_of(encoder: &Encoder, file: &Path, count: usize) -> Result<Vec<u32>> {
-    let text = std::fs::read_to_string(file)?;
-    let pieces = encoder.tokenizer().tokenize(&text)?;
-    Ok(pieces.iter().take(count).map(|own| own.id).collect())
-}
-
 fn read(folder: &Path, notes: &mut Vec<String>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
