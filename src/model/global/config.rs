@@ -119,7 +119,7 @@ impl Default for GlobalConfig {
             index_size: 32,
             selection: Selection::Granule,
             opened: 16,
-            lookahead: 0,
+            lookahead: 1,
             leaves: 32,
             leaves_per_selected: 4,
             relevance: Relevance::Weights,
