@@ -32,6 +32,8 @@ pub struct GlobalConfig {
     pub selection: Selection,
     /// Nodes that are opened a level.
     pub opened: usize,
+    /// How many levels below a node the hierarchical indexer looks to score it; 0 is the node itself.
+    pub lookahead: usize,
     /// Leaves whose tokens are attended to, at most.
     pub leaves: usize,
     /// Of so many leaves of a document one is, at most, so that short documents are read sparsely as well.
@@ -117,6 +119,7 @@ impl Default for GlobalConfig {
             index_size: 32,
             selection: Selection::Granule,
             opened: 16,
+            lookahead: 1,
             leaves: 32,
             leaves_per_selected: 4,
             relevance: Relevance::Weights,
@@ -173,6 +176,15 @@ impl GlobalConfig {
     /// Level of the nodes whose tokens a selection opens: the one below the passage.
     pub fn leaf_level(&self) -> usize {
         (self.levels - 2).max(1)
+    }
+
+    /// The lowest level that the indexer has keys of, where the leaves are on `leaf_level`: parts of leaves are looked at
+    /// by the descent only.
+    pub fn lowest_index_level(&self, leaf_level: usize) -> usize {
+        match self.indexer {
+            Indexer::Hierarchical => leaf_level.saturating_sub(self.lookahead).max(1),
+            Indexer::Flat | Indexer::BlockImportance | Indexer::None => leaf_level,
+        }
     }
 
     /// # Errors

@@ -26,8 +26,9 @@ pub struct Context {
     pub leaf_chunks: Vec<u32>,
     /// Latents of each level, `latents[l - 1]` is `[n_nodes, size]`.
     pub latents: Vec<Vec<f32>>,
-    /// From the leaves up: what is attended to, and the indexer's keys.
+    /// What is attended to, from the leaves up.
     pub nodes: Vec<NodeCodes>,
+    /// The indexer's keys of these, and of what it looks at below.
     pub index: IndexPyramid,
 }
 
@@ -113,7 +114,9 @@ impl Context {
         }
         let mut keys: Vec<f32> = Vec::new();
         let mut index = Vec::new();
-        for level in self.pyramid.leaf_level()..=self.pyramid.levels.len() {
+        let leaf_level = self.pyramid.leaf_level();
+        let lowest = config.lowest_index_level(leaf_level);
+        for level in lowest..=self.pyramid.levels.len() {
             let own = &self.pyramid.levels[level - 1];
             keys = match level <= self.pyramid.n_learned {
                 true => pool::project(&self.latents[level - 1], index_key, size),
@@ -136,6 +139,9 @@ impl Context {
                     false => own.children.clone(),
                 },
             });
+            if level < leaf_level {
+                continue;
+            }
             let sizes = own
                 .tokens
                 .windows(2)
@@ -145,7 +151,7 @@ impl Context {
                 log_sizes: sizes.collect(),
             }));
         }
-        self.index = IndexPyramid::new(index);
+        self.index = IndexPyramid::new(index, leaf_level - lowest);
     }
 
     /// Number of tokens.

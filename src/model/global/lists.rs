@@ -118,6 +118,7 @@ impl Looking<'_> {
             dimensions: config.index_size,
             kept: config.opened,
             leaves: self.n_selected(config, leaves.len()),
+            lookahead: config.lookahead,
         };
         let nothing = lightning_index::Indexer {
             kept: 0,

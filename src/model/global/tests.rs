@@ -89,18 +89,31 @@ fn after(block: &dyn Global, states: &[f32], starts: &[usize]) -> Vec<f32> {
     after
 }
 
+/// Cosines of tokens, the lowest first.
+struct Cosines(Vec<f64>);
+
+impl Cosines {
+    fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
+    fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
 /// Of what differs from the mean over all tokens, so that what all have in common counts for nothing.
-fn mean_cosine(a: &[f32], b: &[f32]) -> f64 {
+fn cosines(a: &[f32], b: &[f32]) -> Cosines {
     let (a, b) = (&centred(a)[..], &centred(b)[..]);
     let rows = a.chunks_exact(HIDDEN).zip(b.chunks_exact(HIDDEN));
-    let n = a.len() / HIDDEN;
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
         products.sum()
     };
-    rows.map(|(a, b)| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt())
-        .sum::<f64>()
-        / n as f64
+    let cosines = rows.map(|(a, b)| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt());
+    let mut cosines: Vec<f64> = cosines.collect();
+    cosines.sort_by(f64::total_cmp);
+    Cosines(cosines)
 }
 
 fn centred(rows: &[f32]) -> Vec<f32> {
@@ -123,13 +136,13 @@ fn both(config: &GlobalConfig, weights: &GlobalWeights) -> (GlobalBlock, F32Glob
     )
 }
 
-fn cosine_of(config: GlobalConfig) -> f64 {
+fn cosines_of(config: GlobalConfig) -> Cosines {
     let config = small(config);
     let (int8, f32) = both(&config, &random_weights(&config, 3));
     let lengths = [40, 7, 90, 1, 64, 33, 120, 18, 75, 52, 9, 100];
     let (states, starts) = document(11, &lengths);
     let own = added(&int8, &states, &starts);
-    mean_cosine(&own, &added(&f32, &states, &starts))
+    cosines(&own, &added(&f32, &states, &starts))
 }
 
 #[test]
@@ -150,14 +163,17 @@ fn int8_agrees_with_f32_in_every_shape() {
     push("no indexer", |own| own.indexer = Indexer::None);
     push("flat", |own| own.indexer = Indexer::Flat);
     push("few leaves", |own| (own.leaves, own.opened) = (3, 2));
+    push("looking ahead", |own| (own.lookahead, own.opened) = (2, 2));
     push("threshold", |own| {
         own.relevance = Relevance::Threshold(0.9);
     });
     let mut failed = Vec::new();
     for (name, config) in shapes {
-        let cosine = cosine_of(config);
-        if cosine < 0.99 {
-            failed.push((name, cosine));
+        let cosines = cosines_of(config);
+        let (mean, median) = (cosines.mean(), cosines.median());
+        // Where two leaves are nearly equal, the two may choose differently, for all 16 tokens of a granule.
+        if median < 0.999 || mean < 0.95 {
+            failed.push((name, mean, median));
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
@@ -229,14 +245,15 @@ proptest! {
         lengths in prop::collection::vec(1usize..70, 1..9),
         levels in 2usize..7,
         ratio in 2usize..6,
+        lookahead in 0usize..3,
     ) {
-        let config = small(GlobalConfig { levels, ratio, ..GlobalConfig::default() });
+        let config = small(GlobalConfig { levels, ratio, lookahead, ..GlobalConfig::default() });
         let (int8, f32) = both(&config, &random_weights(&config, seed));
         let (states, starts) = document(seed, &lengths);
         let (own, twin) = (added(&int8, &states, &starts), added(&f32, &states, &starts));
         if lengths.len() > 1 {
             // Where two leaves are nearly equal, the two may choose differently.
-            prop_assert!(mean_cosine(&own, &twin) > 0.95);
+            prop_assert!(cosines(&own, &twin).mean() > 0.95);
         }
     }
 }

@@ -21,7 +21,7 @@ pub use flat::select_flat;
 pub use importance::most_important;
 pub use keys::IndexKeys;
 pub use lists::{cover_lists, selected_lists};
-pub use scores::scores_slow;
+pub use scores::{node_score_slow, scores_slow};
 pub use training::{ScoreInputs, index_scores, list_scores, list_scores_slow};
 pub use training_backward::{ScoreGradients, list_scores_backward};
 
@@ -35,6 +35,9 @@ pub struct Indexer {
     pub kept: usize,
     /// Leaves that are selected.
     pub leaves: usize,
+    /// A node of the descent is scored by the sum over what lies so many levels below it, as far as there are levels: a
+    /// mean hides what stands out among those that it is of. 0 is its own key.
+    pub lookahead: usize,
 }
 
 impl Default for Indexer {
@@ -44,6 +47,7 @@ impl Default for Indexer {
             dimensions: 32,
             kept: 16,
             leaves: 32,
+            lookahead: 0,
         }
     }
 }

@@ -104,6 +104,32 @@ impl Kernel for Score<'_> {
     }
 }
 
+/// The definition of a node's score: the sum of its children's with a lookahead less by one, and without any, or on the
+/// lowest level, that of its own key.
+///
+/// `levels` are keys, `[n_nodes, dimensions]`, and the borders of children, from the lowest to the node's.
+pub fn node_score_slow(
+    indexer: &Indexer,
+    queries: &IndexQueries,
+    levels: &[(&[f32], &[u32])],
+    node: u32,
+) -> f32 {
+    let (&(keys, children), below) = match levels {
+        [] => return 0.0,
+        [below @ .., own] => (own, below),
+    };
+    if indexer.lookahead == 0 || below.is_empty() {
+        return scores_slow(indexer, queries, keys, &[node])[0];
+    }
+    let nearer = Indexer {
+        lookahead: indexer.lookahead - 1,
+        ..*indexer
+    };
+    (children[node as usize]..children[node as usize + 1])
+        .map(|child| node_score_slow(&nearer, queries, below, child))
+        .sum()
+}
+
 /// The definition in f32: the score of each key of `list` (rows of `keys`, `[n_keys, dimensions]`) for a group of all
 /// `queries`.
 pub fn scores_slow(

@@ -1,5 +1,7 @@
 //! The index: scores against their definition, covers by counting, selections by recall and regret.
 
+mod lookahead;
+
 use std::sync::Arc;
 
 use candle_core::{Device, Var};
@@ -41,10 +43,10 @@ impl Pyramid {
         pyramid
     }
 
-    fn index(&self) -> IndexPyramid {
+    fn index(&self, n_below: usize) -> IndexPyramid {
         let levels = self.keys.iter().cloned().zip(self.children.clone());
         let levels = levels.map(|(keys, children)| IndexLevel { keys, children });
-        IndexPyramid::new(levels.collect())
+        IndexPyramid::new(levels.collect(), n_below)
     }
 
     /// The leaves below a node.
@@ -86,8 +88,9 @@ proptest! {
         n_leaves in 1usize..400,
         ratio in 2usize..6,
         kept in 0usize..6,
+        lookahead in 0usize..3,
     ) {
-        let indexer = Indexer { kept, leaves: 5, ..Indexer::default() };
+        let indexer = Indexer { kept, leaves: 5, lookahead, ..Indexer::default() };
         let mut numbers = Numbers::new(seed);
         let pyramid = Pyramid::new(&numbers.take(n_leaves * 32, 1.0), 32, ratio, 8);
         let (queries, weights) = (numbers.take(4 * 4 * 32, 1.0), numbers.take(4 * 4, 1.0));
@@ -97,7 +100,7 @@ proptest! {
             let end = (start + numbers.below(20)).min(n_leaves);
             Group { queries: query..query + 1, own: start as u32..end as u32 }
         }).collect();
-        for (selection, group) in pyramid.index().descend(&indexer, &queries, &groups).iter().zip(&groups) {
+        for (selection, group) in pyramid.index(0).descend(&indexer, &queries, &groups).iter().zip(&groups) {
             let mut held: Vec<u32> = selection.cover.iter().flat_map(|node| pyramid.leaves_of(*node)).collect();
             held.sort_unstable();
             let outside: Vec<u32> = (0..n_leaves as u32).filter(|leaf| !group.own.contains(leaf)).collect();
@@ -199,7 +202,7 @@ fn a_cover_of_identical_keys_equals_dense_attention() {
         queries: &queries,
         weights: &weights,
     };
-    let selections = pyramid.index().descend(&indexer, &queries, &groups);
+    let selections = pyramid.index(0).descend(&indexer, &queries, &groups);
     let tops = numbers.take(4 * 16, 1.0);
     let (latents, log_sizes, borders) = identical(&pyramid, &tops);
     let read = numbers.take(n_tokens * 2 * 16, 2.0);
@@ -280,7 +283,7 @@ fn the_descent_keeps_nine_tenths_of_the_best_scores() {
             own: 100..140,
         })
         .collect();
-    let descended = pyramid.index().descend(&indexer, &queries, &groups);
+    let descended = pyramid.index(0).descend(&indexer, &queries, &groups);
     let flat = select_flat(&indexer, &pyramid.keys[0], &queries, &groups);
     let (mut own, mut best, mut shared) = (0.0, 0.0, 0);
     for (at, (selection, flat)) in descended.iter().zip(&flat).enumerate() {
