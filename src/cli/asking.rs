@@ -25,7 +25,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
     let started = Instant::now();
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let loaded = started.elapsed();
-    let rankings = rank(&asked, &encoder, question)?;
+    let rankings = rank(&asked, &encoder, question, &common.weights())?;
     let ranked = started.elapsed();
     let mut answers = Vec::new();
     for (asked, ranking) in asked.iter().zip(&rankings) {
@@ -53,7 +53,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
 
 pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
-    let rankings = rank(&asked, &encoder, question)?;
+    let rankings = rank(&asked, &encoder, question, &FusionWeights::FAST)?;
     let hits = asked.iter().zip(&rankings).flat_map(|(asked, ranking)| {
         let best = ranking.documents().take(limit);
         best.map(move |ranked| (asked, ranked))
@@ -95,11 +95,15 @@ fn open(common: &Common) -> Result<Vec<Asked>> {
         .collect()
 }
 
-fn rank(asked: &[Asked], encoder: &crate::model::Encoder, question: &str) -> Result<Vec<Ranking>> {
+fn rank(
+    asked: &[Asked],
+    encoder: &crate::model::Encoder,
+    question: &str,
+    weights: &FusionWeights,
+) -> Result<Vec<Ranking>> {
     let snapshots: Vec<&Snapshot> = asked.iter().map(|own| &own.snapshot).collect();
-    let weights = FusionWeights::default();
     Ok(query::rank_together(
-        &snapshots, encoder, question, &weights,
+        &snapshots, encoder, question, weights,
     )?)
 }
 
@@ -139,6 +143,7 @@ fn hit(asked: &Asked, ranked: &RankedPassage) -> output::Hit {
             granule: ranked.parts.granule,
             tree: ranked.parts.tree,
             links: ranked.parts.links,
+            reader: ranked.parts.reader,
         },
         snippet: place.snippet,
     }

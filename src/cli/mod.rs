@@ -4,6 +4,7 @@ mod asking;
 mod collections;
 mod colours;
 mod commands;
+mod curves;
 mod eval;
 mod heat_map;
 mod indexing;
@@ -27,7 +28,7 @@ use crate::{
     corpus,
     ingest::{IndexOptions, STREAM},
     model::Precision,
-    query::Level,
+    query::{FusionWeights, Level},
     store::FileState,
 };
 
@@ -62,12 +63,22 @@ struct Common {
     /// How the encoder computes, int8 or f32 [default: what is faster on this processor]
     #[arg(long, global = true, hide_short_help = true)]
     precision: Option<Precision>,
+    /// Answer without the joint reader: sooner, and a little worse; `search` always does
+    #[arg(long, global = true)]
+    fast: bool,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 impl Common {
+    fn weights(&self) -> FusionWeights {
+        match self.fast {
+            true => FusionWeights::FAST,
+            false => FusionWeights::default(),
+        }
+    }
+
     fn precision(&self) -> Precision {
         self.precision.unwrap_or_else(Precision::fastest)
     }

@@ -48,7 +48,7 @@ pub struct Hit {
     pub snippet: String,
 }
 
-/// The parts of a hit's score, as z-scores; what the tree and links add is weighted already.
+/// The parts of a hit's score, as z-scores; what tree, links and reader add is weighted already.
 #[derive(Serialize)]
 pub struct HitParts {
     pub bm25: f32,
@@ -56,6 +56,7 @@ pub struct HitParts {
     pub granule: f32,
     pub tree: f32,
     pub links: f32,
+    pub reader: f32,
 }
 
 /// Prints any value as JSON.

@@ -1,12 +1,12 @@
-//! `shas train`: follows a recipe with its curves on stderr.
+//! `shas train`: follows a recipe, with its progress on stderr; or draws what came of it.
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Common, output::say, paths};
+use super::{Common, curves, output::say, paths};
 use crate::{
     model::device::DeviceChoice,
     train::{Recipe, StepReport, TrainOptions, train},
@@ -14,7 +14,28 @@ use crate::{
 
 /// What `shas train` takes.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct TrainArgs {
+    #[command(subcommand)]
+    action: Option<TrainAction>,
+    #[command(flatten)]
+    run: Option<RunArgs>,
+}
+
+#[derive(Subcommand)]
+enum TrainAction {
+    /// Draw the curves of a run
+    #[command(after_help = "Example: shas train plot model/metrics.jsonl curves.svg")]
+    Plot {
+        /// What the run wrote
+        metrics: PathBuf,
+        /// Where the drawing goes
+        svg: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct RunArgs {
     /// The recipe, a TOML file
     recipe: PathBuf,
     /// The folder that the recipe's sources are in
@@ -32,6 +53,14 @@ pub struct TrainArgs {
 }
 
 pub fn run(common: &Common, args: &TrainArgs) -> Result<()> {
+    match (&args.action, &args.run) {
+        (Some(TrainAction::Plot { metrics, svg }), _) => curves::plot(metrics, svg),
+        (None, Some(args)) => follow(common, args),
+        (None, None) => bail!("give a recipe; those of the shipped model are in assets/recipes"),
+    }
+}
+
+fn follow(common: &Common, args: &RunArgs) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe)?;
     recipe.steps = args.steps.unwrap_or(recipe.steps);
     let (device, instead) = args.device.open();

@@ -1,6 +1,9 @@
 //! The encoder: passages in, unit vectors and granule keys out; questions likewise.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use candle_core::Device;
 use rayon::prelude::*;
@@ -121,7 +124,9 @@ pub struct Encoder {
     tokenizer: Tokenizer,
     layers: Layers,
     granules: GranuleHead,
-    reader: Option<Reader>,
+    reader: OnceLock<Option<Reader>>,
+    folder: PathBuf,
+    config: ModelConfig,
     hidden: usize,
     precision: Precision,
     fingerprint: String,
@@ -159,14 +164,16 @@ impl Encoder {
                 hidden: config.hidden_size,
                 max_tokens_in_memory: MAX_TOKENS_IN_MEMORY,
             },
-            reader: Reader::load(folder, &config, &file, precision)?,
+            reader: OnceLock::new(),
+            folder: folder.to_owned(),
             granules: GranuleHead::new(tables, config.hidden_size)?,
             hidden: config.hidden_size,
             precision,
-            fingerprint: match config.fingerprint {
-                Some(fingerprint) => fingerprint,
+            fingerprint: match &config.fingerprint {
+                Some(fingerprint) => fingerprint.clone(),
                 None => fingerprint(folder)?,
             },
+            config,
         })
     }
 
@@ -196,9 +203,13 @@ impl Encoder {
         &self.tokenizer
     }
 
-    /// The joint reader, where the model has one.
-    pub fn reader(&self) -> Option<&Reader> {
-        self.reader.as_ref()
+    /// The joint reader, where the model has one; it is loaded when it is first asked for.
+    pub fn reader(&self) -> Result<Option<&Reader>, ModelError> {
+        if let Some(loaded) = self.reader.get() {
+            return Ok(loaded.as_ref());
+        }
+        let loaded = Reader::load(&self.folder, &self.config, self.precision)?;
+        Ok(self.reader.get_or_init(|| loaded).as_ref())
     }
 
     /// Dimensions of the vectors.

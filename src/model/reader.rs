@@ -49,11 +49,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Loads the reader of a model's folder, whose encoder is `encoder`; none where the folder has none.
+    /// Loads the reader of a model's folder; none where the folder has none.
     pub fn load(
         folder: &Path,
         config: &ModelConfig,
-        encoder: &WeightFile,
         precision: Precision,
     ) -> Result<Option<Self>, ModelError> {
         let path = folder.join("reader.safetensors");
@@ -61,6 +60,7 @@ impl Reader {
             return Ok(None);
         }
         let file = WeightFile::open(&path)?;
+        let encoder = &WeightFile::open(&folder.join("model.safetensors"))?;
         let hidden = config.hidden_size;
         let trunk: Box<dyn Trunk> = match precision {
             Precision::Int8 => Box::new(Int8Trunk::load_with(config, encoder, &file)?),

@@ -101,7 +101,6 @@ pub(super) fn fuse(pools: &[Vec<Candidate>], weights: &FusionWeights) -> Vec<Vec
             + weights.passage * parts.passage
             + weights.granule * parts.granule,
         parts,
-        answer: None,
     };
     let pools = pools.iter();
     pools

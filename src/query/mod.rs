@@ -16,10 +16,7 @@ mod reading;
 mod source;
 mod tree;
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    ops::Range,
-};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -71,8 +68,6 @@ pub struct RankedPassage {
     pub document: usize,
     pub score: f32,
     pub parts: Parts,
-    /// Bytes of the document's text that answer, as the joint reader has it; none where it has not read the passage.
-    pub answer: Option<Range<usize>>,
 }
 
 /// The question and what it attends to.

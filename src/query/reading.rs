@@ -9,7 +9,7 @@ use super::{QueryError, RankedPassage, SourceText, fusion::z_scores};
 use crate::{
     model::{Encoder, ModelError, PassageInput, config::LAYOUT},
     store::{SectionRecord, Snapshot},
-    text::{Section, Token, context_prefix},
+    text::{Section, context_prefix},
 };
 
 /// Passages that are read where the ranking is clear, and where it is not.
@@ -18,17 +18,16 @@ const MANY: usize = 20;
 /// The ranking is clear where the best is ahead of the second by this many deviations of the best [`MANY`].
 const CLEAR: f32 = 1.0;
 
-/// A passage that is read: its place in the rankings, and its word pieces.
-struct Read {
-    ranking: usize,
-    at: usize,
+/// Where a ranked passage stands: the ranking, and the place in it.
+type Place = (usize, usize);
+
+/// The word pieces of a passage.
+struct Pieces {
     prefix: Vec<u32>,
-    tokens: Vec<Token>,
-    /// First byte of the passage.
-    start: usize,
+    body: Vec<u32>,
 }
 
-/// Adds `weight` times the reader's opinion to the best passages of all rankings together, and marks their answers.
+/// Adds `weight` times the reader's opinion to the best passages of all rankings together.
 ///
 /// A passage whose file has changed is not read. A model without a reader adds nothing.
 pub fn add(
@@ -38,73 +37,85 @@ pub fn add(
     rankings: &mut [Vec<RankedPassage>],
     weight: f32,
 ) -> Result<(), QueryError> {
-    let Some(reader) = encoder.reader().filter(|_| weight > 0.0) else {
+    if weight == 0.0 {
+        return Ok(());
+    }
+    let Some(reader) = encoder.reader()? else {
         return Ok(());
     };
-    let best = best(rankings);
-    let scores: Vec<f32> = best
-        .iter()
-        .map(|&(ranking, at)| rankings[ranking][at].score)
-        .collect();
-    let count = match scores[..] {
-        [first, second, ..] if first - second > CLEAR * deviation(&scores) => FEW,
-        _ => MANY,
-    };
-    let mut sources = HashMap::new();
-    let mut reads = Vec::new();
-    for &(ranking, at) in best.iter().take(count) {
-        let ranked = &rankings[ranking][at];
-        let snapshot = snapshots[ranking];
-        let source = sources.entry((ranking, ranked.document));
-        let source = source.or_insert_with(|| SourceText::read(snapshot, ranked.document).ok());
-        if let Some(source) = source.as_ref().filter(|source| source.is_current) {
-            reads.push(Read {
-                ranking,
-                at,
-                ..read(snapshot, encoder, ranked, source)?
-            });
-        }
+    let mut best = best(rankings);
+    let score = |&(ranking, at): &Place| rankings[ranking][at].score;
+    let scores: Vec<f32> = best.iter().map(score).collect();
+    let spread = deviation(&scores);
+    if let [first, second, ..] = scores[..]
+        && first - second > CLEAR * spread
+    {
+        best.truncate(FEW);
     }
-    let bodies: Vec<Vec<u32>> = reads
+    let read = pieces(snapshots, encoder, rankings, &best)?;
+    let inputs: Vec<PassageInput> = read
         .iter()
-        .map(|read| read.tokens.iter().map(|token| token.id).collect())
-        .collect();
-    let inputs: Vec<PassageInput> = reads
-        .iter()
-        .zip(&bodies)
-        .map(|(read, body)| PassageInput {
-            prefix: &read.prefix,
-            body,
+        .map(|(_, pieces)| PassageInput {
+            prefix: &pieces.prefix,
+            body: &pieces.body,
         })
         .collect();
-    let tokens = encoder
-        .tokenizer()
-        .tokenize(question)
-        .map_err(ModelError::from)?;
-    let tokens: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-    let readings = reader.read(&tokens, &inputs)?;
+    let readings = reader.read(&word_pieces(encoder, question)?, &inputs)?;
     let relevance: Vec<f32> = readings.iter().map(|reading| reading.relevance).collect();
-    let scale = weight * deviation(&scores[..scores.len().min(count)]);
-    for ((read, reading), score) in reads.iter().zip(&readings).zip(z_scores(&relevance)) {
-        let ranked = &mut rankings[read.ranking][read.at];
-        ranked.parts.reader = scale * score;
+    for (&((ranking, at), _), score) in read.iter().zip(z_scores(&relevance)) {
+        let ranked = &mut rankings[ranking][at];
+        ranked.parts.reader = weight * spread * score;
         ranked.score += ranked.parts.reader;
-        let answer = &read.tokens[reading.answer.clone()];
-        if let [first, .., last] | [first @ last] = answer {
-            ranked.answer = Some(read.start + first.start as usize..read.start + last.end as usize);
-        }
     }
     Ok(())
 }
 
-/// Ranking and place of the best passages of all, best first.
-fn best(rankings: &[Vec<RankedPassage>]) -> Vec<(usize, usize)> {
-    let mut all: Vec<(usize, usize)> = rankings
+/// The word pieces of ranked passages, as they were encoded; those whose file is another now are left out.
+fn pieces(
+    snapshots: &[&Snapshot],
+    encoder: &Encoder,
+    rankings: &[Vec<RankedPassage>],
+    best: &[Place],
+) -> Result<Vec<(Place, Pieces)>, QueryError> {
+    let mut sources: HashMap<Place, Option<SourceText>> = HashMap::new();
+    let mut read = Vec::with_capacity(best.len());
+    for &(ranking, at) in best {
+        let ranked = &rankings[ranking][at];
+        let snapshot = snapshots[ranking];
+        let source = sources.entry((ranking, ranked.document));
+        let source = source.or_insert_with(|| SourceText::read(snapshot, ranked.document).ok());
+        let Some(source) = source.as_ref().filter(|source| source.is_current) else {
+            continue;
+        };
+        let record = &snapshot.body.documents[ranked.document];
+        let sections: Vec<Section> = record.sections.iter().map(SectionRecord::section).collect();
+        let section = snapshot.section_of(ranked.passage);
+        let tokenizer = encoder.tokenizer();
+        let prefix = context_prefix(&sections, section, tokenizer, LAYOUT.max_prefix);
+        let span = snapshot.row_of(ranked.passage).1.span();
+        let pieces = Pieces {
+            prefix: prefix.map_err(ModelError::from)?,
+            body: word_pieces(encoder, source.text.get(span).unwrap_or(""))?,
+        };
+        read.push(((ranking, at), pieces));
+    }
+    Ok(read)
+}
+
+fn word_pieces(encoder: &Encoder, text: &str) -> Result<Vec<u32>, QueryError> {
+    let tokens = encoder.tokenizer().tokenize(text);
+    let tokens = tokens.map_err(ModelError::from)?;
+    Ok(tokens.iter().map(|token| token.id).collect())
+}
+
+/// The best passages of all, best first.
+fn best(rankings: &[Vec<RankedPassage>]) -> Vec<Place> {
+    let mut all: Vec<Place> = rankings
         .iter()
         .enumerate()
         .flat_map(|(ranking, passages)| (0..passages.len()).map(move |at| (ranking, at)))
         .collect();
-    let score = |&(ranking, at): &(usize, usize)| rankings[ranking][at].score;
+    let score = |&(ranking, at): &Place| rankings[ranking][at].score;
     all.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.cmp(b)));
     all.truncate(MANY);
     all
@@ -115,27 +126,4 @@ fn deviation(scores: &[f32]) -> f32 {
     let mean = scores.iter().sum::<f32>() / count;
     let squares = scores.iter().map(|score| (score - mean).powi(2));
     (squares.sum::<f32>() / count).sqrt()
-}
-
-/// The word pieces of a passage, as they were encoded.
-fn read(
-    snapshot: &Snapshot,
-    encoder: &Encoder,
-    ranked: &RankedPassage,
-    source: &SourceText,
-) -> Result<Read, QueryError> {
-    let record = &snapshot.body.documents[ranked.document];
-    let sections: Vec<Section> = record.sections.iter().map(SectionRecord::section).collect();
-    let section = snapshot.section_of(ranked.passage);
-    let tokenizer = encoder.tokenizer();
-    let span = snapshot.row_of(ranked.passage).1.span();
-    let body = source.text.get(span.clone()).unwrap_or("");
-    let prefix = context_prefix(&sections, section, tokenizer, LAYOUT.max_prefix);
-    Ok(Read {
-        ranking: 0,
-        at: 0,
-        prefix: prefix.map_err(ModelError::from)?,
-        tokens: tokenizer.tokenize(body).map_err(ModelError::from)?,
-        start: span.start,
-    })
 }

@@ -236,3 +236,6 @@ fn finish(config: &ModelConfig, options: &TrainOptions) -> Result<()> {
     }
     Ok(save::seal(output)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,8 +43,12 @@ pub struct Answered {
     pub hits: Vec<Hit>,
 }
 
-/// Starts the thread that answers, and has it load the model from the folder `model`.
-pub fn spawn(library: Arc<Library>, model: PathBuf) -> std::io::Result<Worker<Request, Reply>> {
+/// Starts the thread that answers by `weights`, and has it load the model from the folder `model`.
+pub fn spawn(
+    library: Arc<Library>,
+    model: PathBuf,
+    weights: FusionWeights,
+) -> std::io::Result<Worker<Request, Reply>> {
     let mut encoder: Option<Encoder> = None;
     let mut last: Option<(String, Ranking)> = None;
     let mut worker = Worker::spawn("answers", move |request| {
@@ -59,7 +63,7 @@ pub fn spawn(library: Arc<Library>, model: PathBuf) -> std::io::Result<Worker<Re
         match request {
             Request::Load => Reply::Loaded,
             Request::Question(question, wanted) => {
-                match answered(&library, encoder, &mut last, question, wanted) {
+                match answered(&library, encoder, &weights, &mut last, (question, wanted)) {
                     Ok(answered) => Reply::Answered(Box::new(answered)),
                     Err(error) => Reply::Failed(error.to_string()),
                 }
@@ -73,14 +77,14 @@ pub fn spawn(library: Arc<Library>, model: PathBuf) -> std::io::Result<Worker<Re
 fn answered(
     library: &Library,
     encoder: &Encoder,
+    weights: &FusionWeights,
     last: &mut Option<(String, Ranking)>,
-    question: String,
-    wanted: Option<Level>,
+    (question, wanted): (String, Option<Level>),
 ) -> Result<Answered, query::QueryError> {
     let snapshot = &library.snapshot;
     let ranking = match last.take() {
         Some((same, ranking)) if same == question => ranking,
-        _ => query::rank(snapshot, encoder, &question, &FusionWeights::default())?,
+        _ => query::rank(snapshot, encoder, &question, weights)?,
     };
     let (_, ranking) = last.insert((question.clone(), ranking));
     let answer = answer::answer(snapshot, encoder, &question, ranking, wanted)?;

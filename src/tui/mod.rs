@@ -41,7 +41,7 @@ use std::{
 use crossterm::event;
 use ratatui::{Terminal, backend::CrosstermBackend};
 
-use crate::store::Snapshot;
+use crate::{query::FusionWeights, store::Snapshot};
 use app::{App, Effect};
 use status_line::Notice;
 use terminal::TerminalGuard;
@@ -60,6 +60,8 @@ pub struct TuiOptions {
     pub editor: String,
     /// Whether to use colours.
     pub colour: bool,
+    /// How passages are ranked.
+    pub weights: FusionWeights,
 }
 
 /// Why the browser ended early.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     answer::{Answer, AnswerText, Citation, Hit},
-    query::{Level, LevelAttention, NodeAttention, Target},
+    query::{FusionWeights, Level, LevelAttention, NodeAttention, Target},
     store::Snapshot,
 };
 use fixture::{FIXTURE, Fixture, NOTES, fixture, model};
@@ -46,6 +46,7 @@ impl Browser {
             model,
             editor: "vi".to_owned(),
             colour: true,
+            weights: FusionWeights::default(),
         };
         let snapshot = Snapshot::open(&fixture.index).unwrap();
         let mut browser = Self {

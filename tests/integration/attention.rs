@@ -12,7 +12,7 @@ const BROAD: &str = "stars and their lives";
 const DETAILED: &str = "When did the Curiosity rover land on Mars?";
 
 fn asked(snapshot: &Snapshot, question: &str) -> Ranking {
-    rank(snapshot, &ENCODER, question, &FusionWeights::default()).expect("ranks")
+    rank(snapshot, &ENCODER, question, &FusionWeights::FAST).expect("ranks")
 }
 
 fn check_shares(ranking: &Ranking) {

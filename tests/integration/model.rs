@@ -1,4 +1,4 @@
-//! The shipped weights against the model that they were made from.
+//! The encoder against an independent computation of the same weights.
 
 use serde::Deserialize;
 use shas::model::{Encoder, PassageInput, Precision};
@@ -11,16 +11,16 @@ struct Text {
     text: String,
 }
 
-/// `minilm_f32.py` beside the fixture made the vectors with the original f32 weights.
+/// `trunk_f32.py` beside the fixture made the vectors, in f32.
 #[test]
-fn vectors_agree_with_the_original_model() {
+fn vectors_agree_with_an_independent_model() {
     let fixtures = project().join("tests/fixtures");
-    let lines = std::fs::read_to_string(fixtures.join("minilm_f32.jsonl")).expect("reads");
+    let lines = std::fs::read_to_string(fixtures.join("trunk_f32.jsonl")).expect("reads");
     let texts: Vec<Text> = lines
         .lines()
         .map(|line| serde_json::from_str(line).expect("parses"))
         .collect();
-    let bytes = std::fs::read(fixtures.join("minilm_f32.safetensors")).expect("reads");
+    let bytes = std::fs::read(fixtures.join("trunk_f32.safetensors")).expect("reads");
     let stored = safetensors::SafeTensors::deserialize(&bytes).expect("parses");
     let view = stored.tensor("vectors").expect("is there");
     assert_eq!(view.shape(), [100, 384]);
@@ -37,7 +37,7 @@ fn vectors_agree_with_the_original_model() {
         let note = std::fs::read_to_string(corpus().join(&text.path)).expect("reads");
         assert!(
             note.contains(&text.text),
-            "{} has changed; run minilm_f32.py again",
+            "{} has changed; run trunk_f32.py again",
             text.path
         );
         let tokens = ENCODER.tokenizer().tokenize(&text.text).expect("tokenises");
@@ -52,7 +52,7 @@ fn vectors_agree_with_the_original_model() {
             pairs.map(|(a, b)| a * b).sum()
         };
         let (f32, int8) = (cosine(&reference), cosine(&ENCODER));
-        assert!(f32 >= 0.998, "{f32} for {}: {}", text.path, text.text);
+        assert!(f32 >= 0.9999, "{f32} for {}: {}", text.path, text.text);
         assert!(int8 >= 0.99, "{int8} for {}: {}", text.path, text.text);
         sum += int8;
     }

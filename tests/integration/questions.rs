@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shas::{
     answer::answer,
-    query::{FusionWeights, Level, rank},
+    query::{FusionWeights, Level, Ranking, rank},
 };
 
 use crate::vault::{ENCODER, corpus, project, snapshot};
@@ -60,7 +60,7 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
         .iter()
         .filter(|question| question.kind != "synthesis")
     {
-        let weights = FusionWeights::default();
+        let weights = FusionWeights::FAST;
         let ranking = rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks");
         let paths: Vec<&str> = ranking
             .documents()
@@ -81,11 +81,36 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
     assert!(found >= 72, "{found} of {asked}; missed: {missed:#?}");
 }
 
+/// The joint reader moves the best passages, eight where the ranking is clear and else twenty, and no others.
+#[test]
+fn the_reader_reads_the_best_passages() {
+    let snapshot = snapshot();
+    for question in questions().iter().step_by(30) {
+        let rank = |weights: FusionWeights| {
+            rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks")
+        };
+        let (first, read) = (rank(FusionWeights::FAST), rank(FusionWeights::default()));
+        let moved = |ranking: &Ranking| -> Vec<usize> {
+            let moved = ranking.passages.iter().filter(|own| own.parts.reader != 0.0);
+            let mut passages: Vec<usize> = moved.map(|own| own.passage).collect();
+            passages.sort_unstable();
+            passages
+        };
+        let moved_passages = moved(&read);
+        assert!(moved(&first).is_empty());
+        assert!([8, 20].contains(&moved_passages.len()), "{}", question.id);
+        let best = first.passages.iter().take(moved_passages.len());
+        let mut best: Vec<usize> = best.map(|own| own.passage).collect();
+        best.sort_unstable();
+        assert_eq!(moved_passages, best, "{}", question.id);
+    }
+}
+
 #[test]
 fn every_citation_is_verbatim() {
     let snapshot = snapshot();
     for question in questions() {
-        let weights = FusionWeights::default();
+        let weights = FusionWeights::FAST;
         let ranking = rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks");
         for level in [None, Some(Level::Domain), Some(Level::Document)] {
             let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, level);

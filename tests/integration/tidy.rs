@@ -9,16 +9,16 @@ const LAYERS: [&str; 11] = [
     "corpus", "text", "ops", "model", "tree", "store", "ingest", "query", "answer", "tui", "cli",
 ];
 /// Side roads, and the last layer that each may import.
-const SIDE_ROADS: [(&str, &str); 1] = [("eval", "answer")];
+const SIDE_ROADS: [(&str, &str); 2] = [("eval", "answer"), ("train", "model")];
 /// Crates that belong to some layers only.
 const RESERVED: [(&str, &[&str]); 7] = [
-    ("candle_core", &["ops", "model"]),
-    ("candle_nn", &["ops", "model"]),
+    ("candle_core", &["ops", "model", "train"]),
+    ("candle_nn", &["ops", "model", "train"]),
     ("sled", &["store"]),
     ("tantivy", &["store"]),
     ("ratatui", &["tui"]),
     ("plotters", &["cli"]),
-    ("anyhow", &["cli"]),
+    ("anyhow", &["cli", "train"]),
 ];
 const MAX_LINES: usize = 500;
 const MAX_MEDIAN: usize = 150;
