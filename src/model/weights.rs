@@ -19,6 +19,9 @@ use safetensors::{Dtype, SafeTensors, tensor::Metadata};
 
 use super::ModelError;
 
+/// What the names of scales end with.
+const SCALE: &str = ".scale";
+
 /// An open weight file.
 pub struct WeightFile {
     path: PathBuf,
@@ -109,10 +112,13 @@ impl WeightFile {
         }
     }
 
-    /// Every tensor in f32 under its name.
+    /// Every tensor in f32 under its name; the scales of matrices are in these already.
     pub fn dequantised(&self, device: &Device) -> Result<HashMap<String, Tensor>, ModelError> {
         let mut tensors = HashMap::new();
         for (name, info) in self.header.tensors() {
+            if name.ends_with(SCALE) {
+                continue;
+            }
             let values = match (info.dtype, info.shape.as_slice()) {
                 (Dtype::F32, shape) => self.values(&name, shape.iter().product())?,
                 (Dtype::I8, [_, columns]) => self.matrix(&name, *columns)?.dequantised(),
@@ -150,7 +156,7 @@ pub fn var_builder(tensors: HashMap<String, Tensor>, device: &Device) -> VarBuil
 
 /// The name under which the scale of the int8 matrix `name` is stored.
 pub fn scale_name(name: &str) -> String {
-    format!("{}.scale", name.strip_suffix(".weight").unwrap_or(name))
+    format!("{}{SCALE}", name.strip_suffix(".weight").unwrap_or(name))
 }
 
 /// Rows of `values` (`[rows, columns]`) as int8 with one scale a row: the largest magnitude becomes ±127.

@@ -64,7 +64,12 @@ pub fn add(
     let relevance: Vec<f32> = readings.iter().map(|reading| reading.relevance).collect();
     for (&((ranking, at), _), score) in read.iter().zip(z_scores(&relevance)) {
         let ranked = &mut rankings[ranking][at];
-        ranked.parts.reader = weight * spread * score;
+        // What a link led to answers only together with where the link stands.
+        let least = match ranked.parts.links > 0.0 {
+            true => 0.0,
+            false => f32::NEG_INFINITY,
+        };
+        ranked.parts.reader = (weight * spread * score).max(least);
         ranked.score += ranked.parts.reader;
     }
     Ok(())

@@ -140,7 +140,11 @@ impl Sampler {
             StdRng::seed_from_u64(self.seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut batch = Batch::default();
         let mut drawn = HashSet::new();
-        for _ in 0..self.options.slots {
+        // A window may hold nothing that can be asked for; a batch never does.
+        for slot in 0..MAX_TRIES {
+            if slot >= self.options.slots && !batch.questions.is_empty() {
+                break;
+            }
             let pool = self.weights.sample(&mut random);
             self.fill_slot(pool, part, &mut drawn, &mut random, &mut batch);
         }
