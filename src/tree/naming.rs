@@ -39,6 +39,22 @@ pub struct Group<'a> {
     pub path: &'a [String],
 }
 
+/// Titles of start pages, which list everything and name nothing.
+const START_PAGES: [&str; 12] = [
+    "home",
+    "index",
+    "start",
+    "start here",
+    "readme",
+    "welcome",
+    "contents",
+    "table of contents",
+    "moc",
+    "map of content",
+    "dashboard",
+    "main page",
+];
+
 /// The phrases of every document.
 pub struct Names<'a> {
     documents: &'a [TreeDocument<'a>],
@@ -64,7 +80,8 @@ impl IndexNotes {
         let own = (0..documents.len()).map(|own| (own, own));
         let links = links.iter().map(|link| (link.from, link.to));
         for (note, document) in own.chain(links) {
-            if documents[note].is_index {
+            let title = documents[note].title.to_lowercase();
+            if documents[note].is_index && !START_PAGES.contains(&title.as_str()) {
                 notes.notes.entry(document).or_default().push(note);
                 *notes.sizes.entry(note).or_default() += 1;
             }
@@ -334,22 +351,31 @@ mod tests {
 
     #[test]
     fn an_index_note_names_what_it_links_to() {
-        let titles = ["Grains", "Rye", "Wheat", "Spelt", "Basalt", "Home"];
+        let titles = [
+            "Grains",
+            "Rye",
+            "Wheat",
+            "Spelt",
+            "Basalt",
+            "Everything",
+            "Home",
+        ];
         let document = |own: usize| TreeDocument {
             id: own as u32,
             title: titles[own],
             tags: &[],
-            is_index: ["Grains", "Home"].contains(&titles[own]),
+            is_index: ["Grains", "Everything", "Home"].contains(&titles[own]),
             path: titles[own],
             text: "",
             vector: &[],
         };
         let documents: Vec<TreeDocument> = (0..titles.len()).map(document).collect();
         let edge = |from: usize, to: usize| Edge { from, to };
-        // What is no index note names nothing, and one that links to all names all.
+        // What is no index note names nothing, nor does a start page; one that links to all names all.
         let grains = (1..4).map(|to| edge(0, to));
         let links: Vec<Edge> = (0..5)
             .map(|to| edge(5, to))
+            .chain((0..6).map(|to| edge(6, to)))
             .chain(grains)
             .chain([edge(1, 2)])
             .collect();
@@ -363,7 +389,7 @@ mod tests {
             assert_eq!(names.name(&[group])[0], expected, "{members:?}");
         };
         check(&[0, 1, 2, 3], &[], "Grains");
-        check(&[0, 1, 2, 3, 4, 5], &[], "Home");
+        check(&[0, 1, 2, 3, 4, 5], &[], "Everything");
         check(&[4], &[], "Basalt");
         check(&[1, 2, 3], &["Grains".to_owned()], "Rye, Spelt, Wheat");
         check(&[1, 2], &[], "Rye, Wheat");
