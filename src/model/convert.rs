@@ -48,8 +48,7 @@ pub fn fit_granules(texts: &[String], output: &Path) -> Result<(), ModelError> {
     let windows: Vec<Vec<Vec<u32>>> = texts
         .par_iter()
         .map(|text| {
-            let tokens = tokenizer.tokenize(text)?;
-            let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+            let ids = tokenizer.ids(text)?;
             Ok(ids.chunks(FIT_WINDOW_TOKENS).map(<[u32]>::to_vec).collect())
         })
         .collect::<Result<_, ModelError>>()?;

@@ -301,12 +301,7 @@ impl Encoder {
 
     /// Encodes a question: its vector, and a key for each word piece that weighs anything.
     pub fn encode_query(&self, question: &str) -> Result<QueryEncoding, ModelError> {
-        let mut token_ids: Vec<u32> = self
-            .tokenizer
-            .tokenize(question)?
-            .iter()
-            .map(|token| token.id)
-            .collect();
+        let mut token_ids = self.tokenizer.ids(question)?;
         token_ids.truncate(MAX_PASSAGE_TOKENS - 2);
         let mut batch = PackedBatch::default();
         batch.push(framed(&[], &token_ids));

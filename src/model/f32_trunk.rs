@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     ModelError, config::ModelConfig, embeddings::Embeddings, local_block::LocalBlock,
-    packed::PackedBatch, trunk::Trunk,
+    packed::PackedBatch, padded::PaddedRows, trunk::Trunk,
 };
 
 /// Passages that share one padded tensor, at most.
@@ -60,21 +60,12 @@ impl F32Trunk {
         order
             .chunks(GROUP_PASSAGES)
             .map(|passages| {
-                let length = batch.passage(passages[0]).len();
-                let mut token_ids = vec![0u32; passages.len() * length];
-                let mut mask = vec![f32::NEG_INFINITY; passages.len() * length];
-                for (row, &passage) in passages.iter().enumerate() {
-                    let tokens = batch.passage(passage);
-                    let start = row * length;
-                    token_ids[start..start + tokens.len()].copy_from_slice(tokens);
-                    mask[start..start + tokens.len()].fill(0.0);
-                }
-                let shape = (passages.len(), length);
-                let token_ids = Tensor::from_vec(token_ids, shape, &self.device)?;
+                let rows: Vec<&[u32]> = passages.iter().map(|&own| batch.passage(own)).collect();
+                let padded = PaddedRows::new(&rows, &self.device)?;
                 Ok(Group {
                     passages: passages.to_vec(),
-                    states: self.embeddings.forward(&token_ids)?,
-                    mask: Tensor::from_vec(mask, (passages.len(), 1, 1, length), &self.device)?,
+                    states: self.embeddings.forward(&padded.token_ids)?,
+                    mask: padded.mask,
                 })
             })
             .collect()

@@ -3,7 +3,7 @@
 use super::{ModelError, int8_linear::Int8Linear, weights::WeightFile};
 use crate::ops::{
     granule_keys::{GranuleKeys, KEY_DIMENSIONS},
-    similarity::normalise,
+    similarity::{normalise, product},
 };
 
 /// Tokens of a granule.
@@ -126,8 +126,4 @@ impl GranuleHead {
         }
         tokens.len().div_ceil(GRANULE_TOKENS)
     }
-}
-
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -19,6 +19,7 @@ mod linear;
 mod layers;
 mod local_block;
 pub mod packed;
+pub mod padded;
 mod passage_encoder;
 pub mod reader;
 pub mod save;

@@ -1,8 +1,8 @@
 //! The joint reader: question and passage in one row, through layers of its own over the encoder's embeddings.
 //!
-//! It says how likely a passage answers, and where.
+//! It says how likely a passage answers. Where, it has been taught as well (`span`), but not well enough to be asked.
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 use candle_core::Device;
 
@@ -15,13 +15,12 @@ use super::{
     trunk::Trunk,
     weights::{WeightFile, var_builder},
 };
+use crate::ops::similarity::product;
 
 /// The most tokens of a row, specials included.
-pub const MAX_READER_TOKENS: usize = 320;
+const MAX_READER_TOKENS: usize = 320;
 /// The most of them that the question takes.
 const MAX_QUESTION_TOKENS: usize = 64;
-/// The most tokens of an answer.
-const MAX_ANSWER_TOKENS: usize = 30;
 
 /// What is learned beside the layers.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,19 +31,11 @@ pub struct ReaderHead {
     pub span: Vec<f32>,
 }
 
-/// What the reader makes of one passage.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// Log odds that the passage answers.
-    pub relevance: f32,
-    /// The likeliest answer, in word pieces of the body; empty where the body is.
-    pub answer: Range<usize>,
-}
-
 /// The reader, ready to run.
 pub struct Reader {
     trunk: Box<dyn Trunk>,
-    head: ReaderHead,
+    /// See [`ReaderHead::relevance`].
+    relevance: Vec<f32>,
     hidden: usize,
 }
 
@@ -72,62 +63,36 @@ impl Reader {
         };
         Ok(Some(Self {
             trunk,
-            head: ReaderHead {
-                relevance: file.values("relevance", 2 * hidden)?,
-                span: file.values("span", 2 * hidden)?,
-            },
+            relevance: file.values("relevance", 2 * hidden)?,
             hidden,
         }))
     }
 
-    /// Reads `passages` with the word pieces of a question; one reading each.
+    /// Reads `passages` with the word pieces of a question: for each the log odds that it answers.
     pub fn read(
         &self,
         question: &[u32],
         passages: &[PassageInput],
-    ) -> Result<Vec<Reading>, ModelError> {
+    ) -> Result<Vec<f32>, ModelError> {
         let mut batch = PackedBatch::default();
-        let mut bodies = Vec::with_capacity(passages.len());
         for passage in passages {
-            let (row, body) = reader_row(question, *passage);
-            batch.push(row);
-            bodies.push(body);
+            batch.push(reader_row(question, *passage).0);
         }
         let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
         let layers = 0..self.trunk.n_layers();
         self.trunk.run(&batch, layers, &mut states)?;
-        let rows = batch.starts.windows(2).zip(&bodies);
-        Ok(rows
-            .map(|(row, &body)| {
-                let states = &states[row[0] * self.hidden..row[1] * self.hidden];
-                self.reading(states, body)
-            })
-            .collect())
+        let rows = batch.starts.windows(2);
+        let of_row = |row: &[usize]| &states[row[0] * self.hidden..row[1] * self.hidden];
+        Ok(rows.map(|row| self.relevance(of_row(row))).collect())
     }
 
-    /// `states` are those of one row, `[n_tokens, hidden]`, its body from token `body` on.
-    fn reading(&self, states: &[f32], body: usize) -> Reading {
-        let rows: Vec<&[f32]> = states.chunks_exact(self.hidden).collect();
-        let (of_first, of_mean) = self.head.relevance.split_at(self.hidden);
-        let mean = rows
-            .iter()
-            .map(|state| product(of_mean, state))
-            .sum::<f32>();
-        let (starts, ends) = self.head.span.split_at(self.hidden);
-        // The last token is [SEP].
-        let body = &rows[body..rows.len() - 1];
-        let starts: Vec<f32> = body.iter().map(|state| product(starts, state)).collect();
-        let ends: Vec<f32> = body.iter().map(|state| product(ends, state)).collect();
-        let spans = (0..body.len()).flat_map(|start| {
-            let last = (start + MAX_ANSWER_TOKENS).min(body.len());
-            (start..last).map(move |end| (start, end))
-        });
-        let score = |&(start, end): &(usize, usize)| starts[start] + ends[end];
-        let best = spans.max_by(|a, b| score(a).total_cmp(&score(b)));
-        Reading {
-            relevance: product(of_first, rows[0]) + mean / rows.len() as f32,
-            answer: best.map_or(0..0, |(start, end)| start..end + 1),
-        }
+    /// `states` are those of one row, `[n_tokens, hidden]`.
+    fn relevance(&self, states: &[f32]) -> f32 {
+        let (of_first, of_mean) = self.relevance.split_at(self.hidden);
+        let rows = states.chunks_exact(self.hidden);
+        let n_rows = rows.len() as f32;
+        let sum: f32 = rows.map(|state| product(of_mean, state)).sum();
+        product(of_first, &states[..self.hidden]) + sum / n_rows
     }
 }
 
@@ -140,8 +105,4 @@ pub fn reader_row(question: &[u32], passage: PassageInput) -> (Vec<u32>, usize) 
     row.truncate(MAX_READER_TOKENS - 1);
     row.push(SEP_TOKEN);
     (row, body)
-}
-
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

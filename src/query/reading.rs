@@ -60,8 +60,11 @@ pub fn add(
             body: &pieces.body,
         })
         .collect();
-    let readings = reader.read(&word_pieces(encoder, question)?, &inputs)?;
-    let relevance: Vec<f32> = readings.iter().map(|reading| reading.relevance).collect();
+    let asked = encoder
+        .tokenizer()
+        .ids(question)
+        .map_err(ModelError::from)?;
+    let relevance = reader.read(&asked, &inputs)?;
     for (&((ranking, at), _), score) in read.iter().zip(z_scores(&relevance)) {
         let ranked = &mut rankings[ranking][at];
         // What a link led to answers only together with where the link stands.
@@ -98,19 +101,14 @@ fn pieces(
         let tokenizer = encoder.tokenizer();
         let prefix = context_prefix(&sections, section, tokenizer, LAYOUT.max_prefix);
         let span = snapshot.row_of(ranked.passage).1.span();
+        let body = tokenizer.ids(source.text.get(span).unwrap_or(""));
         let pieces = Pieces {
             prefix: prefix.map_err(ModelError::from)?,
-            body: word_pieces(encoder, source.text.get(span).unwrap_or(""))?,
+            body: body.map_err(ModelError::from)?,
         };
         read.push(((ranking, at), pieces));
     }
     Ok(read)
-}
-
-fn word_pieces(encoder: &Encoder, text: &str) -> Result<Vec<u32>, QueryError> {
-    let tokens = encoder.tokenizer().tokenize(text);
-    let tokens = tokens.map_err(ModelError::from)?;
-    Ok(tokens.iter().map(|token| token.id).collect())
 }
 
 /// The best passages of all, best first.

@@ -287,22 +287,15 @@ pub fn context_prefix(
         at = sections[index].parent;
     }
     path.retain(|heading| !heading.is_empty() && *heading != title);
-    let ids = |text: &str| -> Result<Vec<u32>, TextError> {
-        Ok(tokenizer
-            .tokenize(text)?
-            .iter()
-            .map(|token| token.id)
-            .collect())
-    };
     if max_prefix == 0 || (title.is_empty() && path.is_empty()) {
         return Ok(Vec::new());
     }
-    let mut head = ids(title)?;
+    let mut head = tokenizer.ids(title)?;
     let mut tail = Vec::new();
     for heading in &path {
-        tail.extend(ids(&format!("> {heading}"))?);
+        tail.extend(tokenizer.ids(&format!("> {heading}"))?);
     }
-    let stop = ids(".")?;
+    let stop = tokenizer.ids(".")?;
     let room = max_prefix.saturating_sub(stop.len());
     if head.len() + tail.len() > room {
         head.truncate(TITLE_TOKENS.max(room.saturating_sub(tail.len())));
@@ -370,12 +363,7 @@ mod tests {
             let sections = sections(&document);
             let found =
                 context_prefix(&sections, sections.len() - 1, &TOKENIZER, max).expect("tokenises");
-            let wanted: Vec<u32> = TOKENIZER
-                .tokenize(expected)
-                .expect("tokenises")
-                .iter()
-                .map(|token| token.id)
-                .collect();
+            let wanted = TOKENIZER.ids(expected).expect("tokenises");
             assert_eq!(found, wanted, "{expected}");
         };
         check(

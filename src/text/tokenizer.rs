@@ -67,6 +67,12 @@ impl Tokenizer {
         })
     }
 
+    /// The ids of the word pieces of `text`, in order.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>, TextError> {
+        let tokens = self.tokenize(text)?;
+        Ok(tokens.iter().map(|token| token.id).collect())
+    }
+
     /// Word pieces of `text` without special tokens, in order.
     pub fn tokenize(&self, text: &str) -> Result<Vec<Token>, TextError> {
         let encoding = self

@@ -26,9 +26,9 @@ struct Note {
 }
 
 impl Checkpoint {
-    pub fn new(folder: &Path, recipe: &Recipe) -> Result<Self> {
+    pub fn new(folder: &Path, recipe: &Recipe) -> Self {
         let (folder, recipe) = (folder.to_owned(), recipe.clone());
-        Ok(Self { folder, recipe })
+        Self { folder, recipe }
     }
 
     fn tensors(&self) -> PathBuf {

@@ -218,6 +218,7 @@ fn section_around(layout: &Layout, at: usize) -> Range<usize> {
 }
 
 fn ids(text: &str, at_most: usize, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    let tokens = tokenizer.tokenize(text)?;
-    Ok(tokens.iter().map(|token| token.id).take(at_most).collect())
+    let mut ids = tokenizer.ids(text)?;
+    ids.truncate(at_most);
+    Ok(ids)
 }

@@ -110,9 +110,11 @@ impl Learner {
         let (mut vectors, mut keys) = (Vec::new(), Vec::new());
         let groups = rows::groups(&tokens, &self.device)?;
         for group in &groups {
-            let states = self.trunk.forward(&group.token_ids, &group.mask)?;
+            let states = self
+                .trunk
+                .forward(&group.padded.token_ids, &group.padded.mask)?;
             vectors.push(self.mean(&states, group)?);
-            let length = group.length;
+            let length = group.padded.length;
             let mut shares = vec![0f32; group.rows.len() * n_granules * length];
             for (at, &row) in group.rows.iter().enumerate() {
                 for (granule, tokens) in pooled[row].iter().enumerate() {
@@ -140,14 +142,16 @@ impl Learner {
             .collect();
         // One group, so that the questions share a length.
         let group = rows::group((0..tokens.len()).collect(), &tokens, &self.device)?;
-        let states = self.trunk.forward(&group.token_ids, &group.mask)?;
-        let mut idf = vec![0f32; tokens.len() * group.length];
-        for (row, tokens) in idf.chunks_exact_mut(group.length).zip(&tokens) {
+        let states = self
+            .trunk
+            .forward(&group.padded.token_ids, &group.padded.mask)?;
+        let mut idf = vec![0f32; tokens.len() * group.padded.length];
+        for (row, tokens) in idf.chunks_exact_mut(group.padded.length).zip(&tokens) {
             row.iter_mut()
                 .zip(*tokens)
                 .for_each(|(idf, token)| *idf = self.idf[*token as usize]);
         }
-        let idf = Tensor::from_vec(idf, (tokens.len(), group.length), &self.device)?;
+        let idf = Tensor::from_vec(idf, (tokens.len(), group.padded.length), &self.device)?;
         let learned = states
             .broadcast_matmul(&self.token_weight.t()?)?
             .squeeze(2)?
@@ -189,7 +193,7 @@ impl Learner {
     /// `states` `[batch, length, hidden]` → the unit mean of each row's own, `[batch, hidden]`.
     fn mean(&self, states: &Tensor, group: &Group) -> Result<Tensor> {
         let (batch, _, _) = states.dims3()?;
-        let shares = group.shares.reshape((batch, 1, group.length))?;
+        let shares = group.shares.reshape((batch, 1, group.padded.length))?;
         unit(&shares.matmul(states)?.reshape((batch, self.hidden))?)
     }
 }

@@ -121,7 +121,7 @@ pub fn train(
     let mut optimiser = Optimiser::new(parameters, recipe.optimiser, recipe.steps)?;
     std::fs::create_dir_all(&options.output)
         .with_context(|| format!("cannot create {}", options.output.display()))?;
-    let checkpoint = Checkpoint::new(&options.output, recipe)?;
+    let checkpoint = Checkpoint::new(&options.output, recipe);
     checkpoint.resume(&mut optimiser, &options.device)?;
     let mut metrics = checkpoint.metrics(optimiser.done())?;
     while optimiser.done() < recipe.steps {

@@ -98,7 +98,9 @@ impl ReaderStage {
         let groups = rows::groups(&rows, &self.device)?;
         let (mut relevance, mut spans) = (Vec::new(), Vec::new());
         for group in &groups {
-            let states = self.trunk.forward(&group.token_ids, &group.mask)?;
+            let states = self
+                .trunk
+                .forward(&group.padded.token_ids, &group.padded.mask)?;
             let first = states.i((.., 0))?;
             let mean = group.shares.unsqueeze(1)?.matmul(&states)?.squeeze(1)?;
             let pooled = Tensor::cat(&[first, mean], 1)?;

@@ -5,6 +5,8 @@ use std::ops::Range;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 
+use crate::model::padded::PaddedRows;
+
 /// Rows that share a padded tensor, at most.
 const GROUP_ROWS: usize = 48;
 
@@ -12,11 +14,7 @@ const GROUP_ROWS: usize = 48;
 pub struct Group {
     /// Which rows, in the order of the tensor.
     pub rows: Vec<usize>,
-    pub length: usize,
-    /// `[batch, length]`.
-    pub token_ids: Tensor,
-    /// `[batch, 1, 1, length]`: 0, or −∞ where padded.
-    pub mask: Tensor,
+    pub padded: PaddedRows,
     /// `[batch, length]`: one over the row's own length, 0 where padded.
     pub shares: Tensor,
 }
@@ -33,23 +31,17 @@ pub fn groups(rows: &[&[u32]], device: &Device) -> Result<Vec<Group>> {
 
 /// Some rows as one group.
 pub fn group(chosen: Vec<usize>, rows: &[&[u32]], device: &Device) -> Result<Group> {
-    let count = chosen.len();
-    let length = chosen.iter().map(|&row| rows[row].len()).max().unwrap_or(1);
-    let mut token_ids = vec![0u32; count * length];
-    let mut mask = vec![f32::NEG_INFINITY; count * length];
-    let mut shares = vec![0f32; count * length];
-    for (at, &row) in chosen.iter().enumerate() {
-        let own = at * length..at * length + rows[row].len();
-        token_ids[own.clone()].copy_from_slice(rows[row]);
-        mask[own.clone()].fill(0.0);
-        shares[own.clone()].fill(1.0 / own.len() as f32);
+    let own: Vec<&[u32]> = chosen.iter().map(|&row| rows[row]).collect();
+    let padded = PaddedRows::new(&own, device)?;
+    let shape = (own.len(), padded.length);
+    let mut shares = vec![0f32; shape.0 * shape.1];
+    for (shares, row) in shares.chunks_exact_mut(padded.length).zip(own) {
+        shares[..row.len()].fill(1.0 / row.len() as f32);
     }
     Ok(Group {
         rows: chosen,
-        length,
-        token_ids: Tensor::from_vec(token_ids, (count, length), device)?,
-        mask: Tensor::from_vec(mask, (count, 1, 1, length), device)?,
-        shares: Tensor::from_vec(shares, (count, length), device)?,
+        padded,
+        shares: Tensor::from_vec(shares, shape, device)?,
     })
 }
 
