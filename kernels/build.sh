@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds shas for NVIDIA GPUs on a machine that needs neither a GPU nor CUDA: kernels/build.sh [CARGO ARGUMENTS]
 #
-# The compiler comes from PyPI into target/cuda/toolkit. The binary, target/cuda/HOST/release/shas, names no CUDA
-# library: it starts anywhere, and looks for the driver, libcublas.so.13 and libcurand.so.10 only when a GPU is asked
-# for.
+# The compiler comes from PyPI into target/cuda/toolkit, the kernels go to target/cuda/kernels as fatbins (machine code
+# for Hopper and Ampere, and PTX for what comes after). The binary, target/cuda/HOST/release/shas, holds them and names
+# no CUDA library: it starts anywhere, and looks for the driver, libcublas.so.13 and libcurand.so.10 only when a GPU is
+# asked for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$PWD/target/cuda
@@ -25,8 +26,19 @@ if [ ! -e "$home/lib/stubs/libcuda.a" ]; then
 fi
 
 export CUDA_HOME=$home CUDA_PATH=$home PATH=$home/bin:$PATH
+
+export SHAS_KERNELS=$build/kernels
+mkdir -p "$SHAS_KERNELS"
+for source in kernels/*.cu; do
+    fatbin=$SHAS_KERNELS/$(basename "$source" .cu).fatbin
+    if [ -z "$(find "$fatbin" -newer "$source" 2>/dev/null)" ] || [ -n "$(find kernels -name '*.cuh' -newer "$fatbin")" ]; then
+        nvcc -std=c++17 -O3 --fatbin -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_80,code=sm_80 \
+            -gencode=arch=compute_80,code=compute_80 -o "$fatbin" "$source"
+    fi
+done
+
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90}
 # cudarc links its libraries or loads them at run time. candle asks for the former; the flag makes it the latter, and
 # naming the target keeps the flag from build scripts, which refuse both at once.
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg feature=\"dynamic-loading\" -L native=$home/lib/stubs"
-exec cargo build --release --features cuda --target-dir "$build" --target "$(rustc --print host-tuple)" "$@"
+exec cargo "${CARGO_COMMAND:-build}" --release --features cuda --target-dir "$build" --target "$(rustc --print host-tuple)" "$@"

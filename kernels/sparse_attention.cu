@@ -1,0 +1,321 @@
+// What do the queries of a granule read from the rest of their document? The three branches of the global block in one
+// pass: window, compressed (cover) and selected, each with a softmax of its own, fused by the gates.
+//
+// The device form of `GlobalBlock::granule` in src/model/global/block.rs, for lists by granule on sm_90a; lists of any
+// other kind, and older devices, take sparse_attention_lists.cu. All heads share one latent a key, which is key and
+// value alike. A branch's logit is q·c/8 + bias[head][bucket of distance] (+ the log of how many tokens a node stands
+// for, and of the relevance of its level); beside the keys stands a null key of logit 0 and value zero.
+//
+// Input   queries     bf16 [n_tokens, HEADS, 64], by tensor map, box {64, 1, 16}
+//         latents     bf16 [n_tokens, 64], by tensor map, box {64, 64}, both in the 128-byte swizzle
+//         the lists and weights of `Inputs`
+// Output  out         bf16 [n_tokens, HEADS, 64], the gated sum of the branches
+//         lse         f32 [3, n_tokens, HEADS], log-sum-exp of each branch, the null key's 1 included; may be null
+//
+// Launch  `attend_granules_HEADS`, a block a multiprocessor, HEADS + 4 warps each. A block takes every gridDim-th
+//         granule: the first HEADS warps are one head each, four of them multiply together (64 rows × 128 keys), and
+//         one more brings tiles of 2 × 64 keys, running ahead of the others by up to STAGES tiles.
+// Floor   4·64·HEADS operations a query and key over 790 TFLOP/s: 0.33 ms for 32k tokens × 12 heads × 2,560 keys. As
+//         many exponentials as 1/256 of the operations pass the 16 lanes a cycle of their own unit in 0.27 ms.
+
+#include "granule_tiles.cuh"
+
+#ifdef HAS_HOPPER
+
+constexpr float SCALE = 0.125f * LOG2E;
+// The running maximum may lag behind by so many powers of two before older sums are rescaled.
+constexpr float SLACK = 8.0f;
+
+// The running softmax of the two rows (queries) that a lane holds a part of. One of every POLYNOMIAL exponentials is a
+// polynomial (0: none): that pays where the multipliers have time left.
+template <int POLYNOMIAL>
+struct Softmax {
+    float best[2] = {0.0f, 0.0f};
+    float total[2] = {0.0f, 0.0f};
+
+    // Turns the products of a tile into exponentials below the maximum; `factors` are what older sums are worth.
+    __device__ __forceinline__ void add(float (&values)[64], const float (&bias)[8], float (&factors)[2]) {
+        float top[2] = {-INFINITY, -INFINITY};
+#pragma unroll
+        for (int at = 0; at < 64; at += 8) {
+#pragma unroll
+            for (int row = 0; row < 2; row++) {
+                const float *own = values + at + 2 * row;
+                float largest = fmaxf(fmaxf(own[0], own[1]), fmaxf(own[4], own[5]));
+                top[row] = fmaxf(top[row], fmaf(largest, SCALE, bias[at / 8]));
+            }
+        }
+#pragma unroll
+        for (int row = 0; row < 2; row++) {
+            top[row] = quad_max(top[row]);
+            bool larger = top[row] > best[row] + SLACK;
+            factors[row] = larger ? exp2_fast(best[row] - top[row]) : 1.0f;
+            best[row] = larger ? top[row] : best[row];
+            total[row] *= factors[row];
+        }
+#pragma unroll
+        for (int at = 0; at < 64; at++) {
+            int row = at / 2 % 2;
+            float logit = fmaf(values[at], SCALE, bias[at / 8] - best[row]);
+            bool polynomial = POLYNOMIAL > 0 && at % max(POLYNOMIAL, 1) == 3;
+            values[at] = polynomial ? exp2_polynomial(logit) : exp2_fast(logit);
+            total[row] += values[at];
+        }
+    }
+
+    // The sum over all keys, the null key among them.
+    __device__ __forceinline__ float sum(int row) const { return quad_sum(total[row]) + exp2_fast(-best[row]); }
+};
+
+// One warp: a head of the granule's 16 queries.
+template <int HEADS, int STAGES, int POLYNOMIAL>
+struct Consumer {
+    using Sums = Softmax<POLYNOMIAL>;
+
+    Shared<HEADS, STAGES> &shared;
+    const Inputs &inputs;
+    int head, lane;
+    Ring<STAGES> ring;
+    Granule granule;
+    // The branches that had keys, a bit each.
+    uint32_t seen;
+
+    __device__ __forceinline__ uint32_t token(int row) const { return granule.start + lane / 4 + 8 * row; }
+
+    // Starts to bring the gates, which the first branch that is done waits for.
+    __device__ __forceinline__ void load_gates() {
+        for (int at = lane; at < N_BRANCHES * GRANULE; at += WARP) {
+            size_t own = min(granule.start + at % GRANULE, granule.end - 1);
+            const float *from = inputs.controls + own * inputs.control_stride + at / GRANULE * HEADS + head;
+            copy_4_bytes_async(&shared.gates[head][0][at], from);
+        }
+    }
+
+    __device__ __forceinline__ void multiply_keys(float (&products)[64], uint64_t queries) {
+        uint64_t keys = tile_descriptor(shared_address(shared.tiles[ring.stage]));
+#pragma unroll
+        for (int step = 0; step < 4; step++) {
+            wgmma_64x128x16(products, queries + step * (32 >> 4), keys + step * (32 >> 4), step > 0);
+        }
+        wgmma_commit();
+    }
+
+    __device__ __forceinline__ void add_values(float (&sums)[32], const uint32_t (&weights)[8][4], int more) {
+        uint64_t values = tile_descriptor(shared_address(shared.tiles[ring.stage]));
+#pragma unroll
+        for (int step = 0; step < 8; step++) {
+            wgmma_64x64x16(sums, weights[step], values + step * (2048 >> 4), more || step > 0);
+        }
+        wgmma_commit();
+    }
+
+    // Puts what the products lack into them, and gives what whole ranges lack.
+    __device__ __forceinline__ void add_bias(float (&products)[64], const Tile &tile, float (&bias)[8]) {
+        const float *own = shared.bias[head];
+        int column = lane % 4 * 2;
+        bool nodes = tile.branch == COVER;
+#pragma unroll
+        for (int range = 0; range < 8; range++) {
+            bias[range] = nodes ? 0.0f : own[tile.halves[range / 4].buckets >> (8 * (range % 4)) & 15];
+        }
+        if (nodes) {
+#pragma unroll
+            for (int at = 0; at < 64; at++) {
+                int key = at / 4 * 8 + column + at % 2;
+                float addend = shared.addends[ring.stage][key] + own[shared.buckets[ring.stage][key] & 15];
+                products[at] = fmaf(addend, 1.0f / SCALE, products[at]);
+            }
+        }
+        bool whole = tile.halves[0].first == 0 && tile.halves[0].end == HALF && tile.halves[1].first == 0 &&
+                     tile.halves[1].end == HALF;
+        if (!whole) {
+#pragma unroll
+            for (int at = 0; at < 64; at++) {
+                int key = at % 32 / 4 * 8 + column + at % 2;
+                const Half &half = tile.halves[at / 32];
+                products[at] = key >= half.first && key < half.end ? products[at] : -INFINITY;
+            }
+        }
+    }
+
+    __device__ __forceinline__ void release(uint64_t *empty) {
+        __syncwarp();
+        if (lane == 0) {
+            barrier_arrive(empty);
+        }
+    }
+
+    // Adds a branch's result, times its gate, to those before.
+    __device__ __forceinline__ void finish(int branch, const float (&sums)[32], const Sums &softmax) {
+        float share[2];
+        wait_for_copies();
+        __syncwarp();
+#pragma unroll
+        for (int row = 0; row < 2; row++) {
+            float sum = softmax.sum(row);
+            float gate = shared.gates[head][branch][lane / 4 + 8 * row];
+            share[row] = 1.0f / (sum * (1.0f + exp2_fast(-LOG2E * gate)));
+            if (inputs.lse && token(row) < granule.end && lane % 4 == 0) {
+                size_t place = (size_t(branch) * inputs.n_tokens + token(row)) * HEADS + head;
+                inputs.lse[place] = LN2 * (softmax.best[row] + log2f(sum));
+            }
+        }
+#pragma unroll
+        for (int at = 0; at < 32; at++) {
+            float before = seen ? shared.mixed[head][at][lane] : 0.0f;
+            shared.mixed[head][at][lane] = fmaf(sums[at], share[at / 2 % 2], before);
+        }
+        seen |= 1u << branch;
+    }
+
+    // Writes the granule's rows, through shared memory so that whole rows leave together.
+    __device__ __forceinline__ void write() {
+        char *staging = reinterpret_cast<char *>(shared.mixed[head]);
+        uint32_t packed[16];
+#pragma unroll
+        for (int at = 0; at < 16; at++) {
+            const auto &mixed = shared.mixed[head];
+            packed[at] = seen ? pack_bf16(mixed[2 * at][lane], mixed[2 * at + 1][lane]) : 0;
+        }
+        __syncwarp();
+#pragma unroll
+        for (int at = 0; at < 16; at++) {
+            uint32_t place = swizzled(lane / 4 + at % 2 * 8, at / 2) + lane % 4 * 4;
+            *reinterpret_cast<uint32_t *>(staging + place) = packed[at];
+        }
+        __syncwarp();
+#pragma unroll
+        for (int row = lane / 8; row < GRANULE; row += WARP / 8) {
+            size_t token = granule.start + row;
+            if (token < granule.end) {
+                bf16 *to = inputs.out + (token * HEADS + head) * SIZE + lane % 8 * 8;
+                *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<uint4 *>(staging + swizzled(row, lane % 8));
+            }
+        }
+        __syncwarp();
+        for (int at = lane; inputs.lse && at < N_BRANCHES * GRANULE; at += WARP) {
+            size_t token = granule.start + at % GRANULE, branch = at / GRANULE;
+            if (token < granule.end && !(seen >> branch & 1)) {
+                inputs.lse[(branch * inputs.n_tokens + token) * HEADS + head] = 0.0f;
+            }
+        }
+    }
+
+    // A tile's keys are multiplied while the values of the tile before still are.
+    __device__ __forceinline__ void attend(uint64_t queries) {
+        float products[64], sums[32], bias[8], factors[2];
+        uint32_t weights[8][4];
+        Sums softmax;
+        int branch = END;
+        uint64_t *before = nullptr;
+        seen = 0;
+        while (true) {
+            barrier_wait(&shared.full[ring.stage], ring.parity);
+            Tile tile = shared.heads[ring.stage];
+            if (tile.branch != END) {
+                wgmma_fence();
+                multiply_keys(products, queries);
+            }
+            wgmma_wait<0>();
+            if (before) {
+                release(before);
+            }
+            bool same = tile.branch == branch;
+            if (!same && branch != END) {
+                finish(branch, sums, softmax);
+            }
+            if (tile.branch == END) {
+                break;
+            }
+            if (!same) {
+                softmax = Sums();
+                branch = tile.branch;
+            }
+            add_bias(products, tile, bias);
+            softmax.add(products, bias, factors);
+            if (same && __any_sync(~0u, factors[0] != 1.0f || factors[1] != 1.0f)) {
+#pragma unroll
+                for (int at = 0; at < 32; at++) {
+                    sums[at] *= factors[at / 2 % 2];
+                }
+            }
+#pragma unroll
+            for (int at = 0; at < 32; at++) {
+                weights[at / 4][at % 4] = pack_bf16(products[2 * at], products[2 * at + 1]);
+            }
+            wgmma_fence();
+            add_values(sums, weights, same);
+            before = &shared.empty[ring.stage];
+            ring.advance();
+        }
+        release(&shared.empty[ring.stage]);
+        ring.advance();
+    }
+
+    __device__ __forceinline__ void run() {
+        Ring<2> places;
+        for (int index = blockIdx.x; index < inputs.n_granules; index += gridDim.x) {
+            granule = inputs.granules[index];
+            load_gates();
+            barrier_wait(&shared.queries_full[places.stage], places.parity);
+            const bf16 *queries = shared.queries[places.stage] + head / 4 * 4 * GRANULE * SIZE;
+            attend(tile_descriptor(shared_address(queries)));
+            release(&shared.queries_empty[places.stage]);
+            places.advance();
+            write();
+        }
+    }
+};
+
+template <int HEADS, int STAGES, int REGISTERS, int POLYNOMIAL>
+__device__ __forceinline__ void attend_granules(const void *queries, const void *latents, const Inputs &inputs) {
+    extern __shared__ __align__(1024) char memory[];
+    auto &shared = *reinterpret_cast<Shared<HEADS, STAGES> *>(memory);
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    if (threadIdx.x == 0) {
+        for (int stage = 0; stage < STAGES; stage++) {
+            barrier_init(&shared.full[stage], 1);
+            barrier_init(&shared.empty[stage], HEADS);
+        }
+        for (int place = 0; place < 2; place++) {
+            barrier_init(&shared.queries_full[place], 1);
+            barrier_init(&shared.queries_empty[place], HEADS);
+        }
+    }
+    for (int at = threadIdx.x; at < HEADS * N_BUCKETS; at += blockDim.x) {
+        shared.bias[0][at] = LOG2E * inputs.bias[at];
+    }
+    // Weights of keys that are not there are zero, and times zero only numbers are zero.
+    for (int at = threadIdx.x; at < STAGES * TILE * SIZE / 8; at += blockDim.x) {
+        reinterpret_cast<uint4 *>(shared.tiles)[at] = uint4{};
+    }
+    fence_async_proxy();
+    __syncthreads();
+    if (warp >= HEADS) {
+        give_registers<24>();
+        if (warp == HEADS) {
+            Producer<HEADS, STAGES>{shared, inputs, latents, lane}.run(queries);
+        }
+    } else {
+        take_registers<REGISTERS>();
+        Consumer<HEADS, STAGES, POLYNOMIAL>{shared, inputs, warp, lane}.run();
+    }
+}
+
+struct alignas(64) TensorMap {
+    char opaque[128];
+};
+
+#define ATTEND_GRANULES(HEADS, STAGES, REGISTERS, POLYNOMIAL)                                                         \
+    extern "C" __global__ void __launch_bounds__((HEADS + 4) * WARP, 1) attend_granules_##HEADS(                       \
+        const __grid_constant__ TensorMap queries, const __grid_constant__ TensorMap latents,                          \
+        const __grid_constant__ Inputs inputs) {                                                                       \
+        attend_granules<HEADS, STAGES, REGISTERS, POLYNOMIAL>(&queries, &latents, inputs);                             \
+    }
+
+ATTEND_GRANULES(8, 6, 216, 8)
+static_assert(sizeof(Shared<8, 6>) == 171008, "the launch knows the size");
+ATTEND_GRANULES(12, 5, 160, 0)
+static_assert(sizeof(Shared<12, 5>) == 187392, "the launch knows the size");
+
+#endif
