@@ -12,7 +12,7 @@ use super::{Common, indexing, output, output::say, paths};
 use crate::{
     corpus,
     ingest::{IndexOptions, STREAM},
-    model::{Encoder, convert, save},
+    model::{Encoder, PassageEncoder, convert, encoder_on, save},
     store::Snapshot,
     tree::Level,
     tui,
@@ -86,6 +86,17 @@ pub fn encoder(common: &Common) -> Result<Encoder> {
         &paths::model(common)?,
         common.precision(),
     )?)
+}
+
+/// Loads the model to encode documents, on the device asked for.
+pub fn passage_encoder(common: &Common) -> Result<Box<dyn PassageEncoder>> {
+    let encoder = encoder(common)?;
+    let (device, no_gpu) = common.device.open();
+    let (encoder, no_model) = encoder_on(&device, encoder);
+    if let Some(reason) = no_gpu.or(no_model) {
+        eprintln!("{reason}; encoding on the CPU");
+    }
+    Ok(encoder)
 }
 
 fn tui_options(common: &Common) -> Result<tui::TuiOptions> {

@@ -36,14 +36,14 @@ pub fn index_lines(
     folder: &Path,
     options: &IndexOptions,
 ) -> Result<Outcome> {
-    let encoder = commands::encoder(common)?;
+    let encoder = commands::passage_encoder(common)?;
     let stream = Stream {
         name: name.to_owned(),
         documents: corpus::open_lines(std::io::stdin(), name),
     };
     let bar = Bar::default();
     let outcome =
-        ingest::index_stream(stream, folder, &encoder, options, &|event| bar.show(event))?;
+        ingest::index_stream(stream, folder, &*encoder, options, &|event| bar.show(event))?;
     bar.finish();
     tell(&outcome.skipped);
     if outcome.indexed == 0 {
@@ -107,8 +107,8 @@ pub fn index_into(
     // A missing path is told before the model is loaded.
     let full = corpus_of(path)?;
     let bar = Bar::default();
-    let encoder = commands::encoder(common)?;
-    let outcome = ingest::index(&full, folder, &encoder, options, &|event| bar.show(event))?;
+    let encoder = commands::passage_encoder(common)?;
+    let outcome = ingest::index(&full, folder, &*encoder, options, &|event| bar.show(event))?;
     bar.finish();
     tell(&outcome.skipped);
     if outcome.indexed == 0 {

@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     corpus,
     ingest::{IndexOptions, STREAM},
-    model::Precision,
+    model::{Precision, device::DeviceChoice},
     query::{FusionWeights, Level},
     store::FileState,
 };
@@ -63,6 +63,15 @@ struct Common {
     /// How the encoder computes, int8 or f32 [default: what is faster on this processor]
     #[arg(long, global = true, hide_short_help = true)]
     precision: Option<Precision>,
+    /// Where passages are encoded and models trained: cpu, cuda, cuda:N, or auto, a GPU where there is one
+    #[arg(
+        long,
+        global = true,
+        default_value = "auto",
+        hide_short_help = true,
+        value_name = "DEVICE"
+    )]
+    device: DeviceChoice,
     /// Answer without the joint reader: sooner, and a little worse; `search` always does
     #[arg(long, global = true)]
     fast: bool,

@@ -7,10 +7,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Common, curves, output::say, paths};
-use crate::{
-    model::device::DeviceChoice,
-    train::{Recipe, StepReport, TrainOptions, train},
-};
+use crate::train::{Recipe, StepReport, TrainOptions, train};
 
 /// What `shas train` takes.
 #[derive(Args)]
@@ -44,9 +41,6 @@ struct RunArgs {
     /// Where the model goes, with its metrics; a run that was stopped goes on there
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// cpu, cuda, cuda:N, or auto: a GPU where there is one
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
     /// Follow the recipe for so many steps only
     #[arg(long)]
     steps: Option<usize>,
@@ -63,7 +57,7 @@ pub fn run(common: &Common, args: &TrainArgs) -> Result<()> {
 fn follow(common: &Common, args: &RunArgs) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe)?;
     recipe.steps = args.steps.unwrap_or(recipe.steps);
-    let (device, instead) = args.device.open();
+    let (device, instead) = common.device.open();
     if let Some(reason) = instead {
         eprintln!("{reason}; training on the CPU");
     }

@@ -12,7 +12,7 @@ use notify::{EventKind, RecursiveMode, Watcher};
 use super::{Common, commands, indexing, output, output::say, paths};
 use crate::{
     ingest::{self, IndexOptions, Outcome},
-    model::Encoder,
+    model::PassageEncoder,
     store::StoreWriter,
 };
 
@@ -25,7 +25,7 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 pub fn run(common: &Common, path: &Path, options: &IndexOptions) -> Result<()> {
     let folder = paths::index_of(common, path)?;
     let full = indexing::corpus_of(path)?;
-    let encoder = commands::encoder(common)?;
+    let encoder = commands::passage_encoder(common)?;
     let mut store = StoreWriter::open(&folder, encoder.fingerprint(), "shas watch")?;
     let (sender, events) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -47,12 +47,12 @@ pub fn run(common: &Common, path: &Path, options: &IndexOptions) -> Result<()> {
         })?;
     let bar = indexing::Bar::default();
     let progress = |event| bar.show(event);
-    let outcome = ingest::update(&full, &mut store, &encoder, options, &progress)?;
+    let outcome = ingest::update(&full, &mut store, &*encoder, options, &progress)?;
     bar.finish();
     indexing::tell(&outcome.skipped);
     say!("{} documents; watching {}", outcome.indexed, full.display());
     while wait(&events) {
-        follow(&full, &mut store, &encoder, options)?;
+        follow(&full, &mut store, &*encoder, options)?;
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ fn wait(events: &Receiver<()>) -> bool {
 fn follow(
     corpus: &Path,
     store: &mut StoreWriter,
-    encoder: &Encoder,
+    encoder: &dyn PassageEncoder,
     options: &IndexOptions,
 ) -> Result<()> {
     let start = Instant::now();

@@ -14,8 +14,6 @@ use crate::{
     store::{Commit, DocumentRecord, Due, PassagePieces, SegmentBuilder, StoreError, StoreWriter},
 };
 
-/// Passages that are encoded at once.
-const BATCH_PASSAGES: usize = 512;
 /// Passages after which a segment is written and progress is lasting.
 const SEGMENT_PASSAGES: usize = 2_048;
 /// Readers see what was encoded after at least so long, and publishing takes no more than one part in so many of the time.
@@ -101,7 +99,7 @@ pub(super) fn encode(
             batch.push(open);
         }
         let mut tokens = 0;
-        if in_batch >= BATCH_PASSAGES || last || !goes_on {
+        if in_batch >= encoder.batch_passages() || last || !goes_on {
             in_segment += in_batch;
             in_batch = 0;
             let batch = std::mem::take(&mut batch);

@@ -212,6 +212,21 @@ impl Encoder {
         Ok(self.reader.get_or_init(|| loaded).as_ref())
     }
 
+    /// The shape of the model.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The folder that the weights lie in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What makes granule keys of states.
+    pub fn granules(&self) -> &GranuleHead {
+        &self.granules
+    }
+
     /// Dimensions of the vectors.
     pub fn dimensions(&self) -> usize {
         self.hidden
@@ -422,7 +437,7 @@ fn packed(passages: &[PassageInput]) -> PackedBatch {
 }
 
 /// `[CLS] prefix body [SEP]`.
-fn framed<'a>(prefix: &'a [u32], body: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+pub(super) fn framed<'a>(prefix: &'a [u32], body: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
     std::iter::once(CLS_TOKEN)
         .chain(prefix.iter().copied())
         .chain(body.iter().copied())

@@ -3,6 +3,11 @@
 mod attention;
 pub mod config;
 pub mod convert;
+#[cfg(feature = "cuda")]
+pub mod cuda_encoder;
+#[cfg(not(feature = "cuda"))]
+#[path = "cuda_encoder/disabled.rs"]
+mod cuda_encoder;
 pub mod device;
 mod embeddings;
 mod encoder;
@@ -28,6 +33,7 @@ pub mod weights;
 
 use std::path::{Path, PathBuf};
 
+pub use cuda_encoder::encoder_on;
 pub use encoder::{
     Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint, load_config,
 };
@@ -52,6 +58,8 @@ pub enum ModelError {
         "the int8 form needs widths that 64 divides and heads of 16, 32 or 64 dimensions; use --precision f32"
     )]
     Shape,
+    #[error("the GPU knows models of 384 dimensions, 12 heads and 1536 inner dimensions only")]
+    GpuShape,
     #[error(
         "the global blocks take 2 to 6 levels, a ratio of 2 to 5, and heads whose widths 64 divides; see config.json"
     )]

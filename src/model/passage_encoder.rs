@@ -3,6 +3,9 @@
 use super::{Encoder, ModelError, PassageEncoding, PassageInput};
 use crate::text::Tokenizer;
 
+/// Passages that keep a CPU busy.
+const CPU_PASSAGES: usize = 512;
+
 /// Encodes the passages of documents.
 pub trait PassageEncoder {
     /// The tokenizer that makes its inputs.
@@ -10,6 +13,11 @@ pub trait PassageEncoder {
 
     /// Two encoders with the same fingerprint give the same vectors.
     fn fingerprint(&self) -> &str;
+
+    /// Passages that a call should bring at least, where there are so many.
+    fn batch_passages(&self) -> usize {
+        CPU_PASSAGES
+    }
 
     /// Encodes the passages of documents, in order; no document sees another.
     ///

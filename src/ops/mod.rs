@@ -17,6 +17,8 @@ pub mod small_product;
 pub mod sparse_attention;
 pub mod window_attention;
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod rows;
 pub(crate) mod tensors;
 #[cfg(test)]

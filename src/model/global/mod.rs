@@ -21,7 +21,7 @@ mod seen;
 pub mod view;
 pub mod weights;
 
-pub use block::GlobalBlock;
+pub use block::{GRANULE, GlobalBlock};
 pub use config::GlobalConfig;
 pub use context::Context;
 pub use f32_block::F32GlobalBlock;

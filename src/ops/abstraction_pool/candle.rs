@@ -1,10 +1,10 @@
 //! The operation for candle; query and residual travel as one tensor, since it takes three at most.
 //!
-//! On CUDA it is candle's own error for now: `cuda_fwd` is where a kernel goes.
+//! Training on another device pools on the processor: there is a node for every four tokens, of 64 numbers.
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 
 use super::{Inputs, Pooling, backward, forward};
 use crate::ops::tensors::{gradient, numbers, output, values};
@@ -36,12 +36,13 @@ pub struct PoolTensors<'a> {
 ///
 /// # Errors
 ///
-/// Fails for types other than f32, and on devices other than the processor.
+/// Fails for types other than f32.
 pub fn abstraction_pool(tensors: &PoolTensors, nodes: Arc<Nodes>) -> Result<Tensor> {
     let head = Tensor::cat(&[&tensors.query.unsqueeze(0)?, tensors.residual], 0)?;
-    let affinities = tensors.affinities.contiguous()?;
-    let children = tensors.children.contiguous()?;
-    children.apply_op3(&affinities, &head.contiguous()?, Pool(nodes))
+    let here = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.contiguous();
+    let children = here(tensors.children)?;
+    let parents = children.apply_op3(&here(tensors.affinities)?, &here(&head)?, Pool(nodes))?;
+    parents.to_device(tensors.children.device())
 }
 
 /// The affinities of children (`[n, dimensions]`) to their left neighbours in the same group, with a gradient: what

@@ -1,6 +1,4 @@
-//! The operation for candle.
-//!
-//! On CUDA it is candle's own error for now: `cuda_fwd` is where a kernel goes.
+//! The operation for candle. Other devices take it as the operations of tensors that it consists of.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
@@ -12,8 +10,12 @@ use crate::ops::tensors::{gradient, numbers, output, values};
 ///
 /// # Errors
 ///
-/// Fails for types other than f32, and on devices other than the processor.
+/// Fails for types other than f32.
 pub fn gate(gates: &Tensor, branches: &Tensor) -> Result<Tensor> {
+    if !gates.device().is_cpu() {
+        let gates = candle_nn::ops::sigmoid(gates)?.transpose(0, 1)?;
+        return branches.broadcast_mul(&gates.unsqueeze(3)?)?.sum(0);
+    }
     gates.contiguous()?.apply_op2(&branches.contiguous()?, Gate)
 }
 

@@ -7,6 +7,8 @@
 
 mod backward;
 mod candle;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod definition;
 mod forward;
 mod int8;
