@@ -32,11 +32,11 @@ const FEW_QUERIES: usize = 4;
 /// Keys of a block of the inverted lists, and entries of a work item.
 const BLOCK_KEYS: usize = 64;
 const ITEM_ENTRIES: usize = 128;
-const FORWARD_SHARED_BYTES: usize = 54_336;
-const QUERIES_SHARED_BYTES: usize = 54_400;
+const FORWARD_SHARED_BYTES: usize = 80_992;
+const QUERIES_SHARED_BYTES: usize = 81_024;
 /// A group of four warps' sums of the bias's gradient.
 const BIAS_SHARED_BYTES: usize = 16_384;
-const KEYS_SHARED_BYTES: usize = 144_512;
+const KEYS_SHARED_BYTES: usize = 144_488;
 
 /// The lists on the GPU, and how rows are laid over warps.
 struct Lists {
