@@ -25,7 +25,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
     let started = Instant::now();
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let loaded = started.elapsed();
-    let rankings = rank(&asked, &encoder, question, &common.weights())?;
+    let rankings = rank(&asked, &encoder, question, &common.weights(&encoder))?;
     let ranked = started.elapsed();
     let mut answers = Vec::new();
     for (asked, ranking) in asked.iter().zip(&rankings) {
@@ -53,7 +53,12 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
 
 pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
-    let rankings = rank(&asked, &encoder, question, &FusionWeights::FAST)?;
+    let rankings = rank(
+        &asked,
+        &encoder,
+        question,
+        &encoder.fusion().without_reader(),
+    )?;
     let hits = asked.iter().zip(&rankings).flat_map(|(asked, ranking)| {
         let best = ranking.documents().take(limit);
         best.map(move |ranked| (asked, ranked))

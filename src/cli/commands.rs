@@ -111,7 +111,7 @@ fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
             .or_else(|| set("EDITOR"))
             .unwrap_or_else(|| "vi".to_owned()),
         colour: set("NO_COLOR").is_none(),
-        weights: common.weights(),
+        fast: common.fast,
     })
 }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{Common, commands, indexing::Bar, output, output::say, paths};
 use crate::{
+    corpus::BeirOptions,
     eval::{EvalOptions, Report, evaluate},
     model::Encoder,
 };
@@ -26,13 +27,25 @@ pub fn run(common: &Common, folders: &[PathBuf], options: &EvalOptions) -> Resul
     Ok(())
 }
 
-/// Indexes of sets are kept, so that a second run encodes nothing.
 fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions) -> Result<Report> {
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let index = index_of(common, &full, encoder, &options.beir)?;
+    let bar = Bar::default();
+    let report = evaluate(&full, &index, encoder, options, &|event| bar.show(event))?;
+    bar.finish();
+    Ok(report)
+}
+
+/// Where the index of a set is kept, so that a second run encodes nothing.
+pub fn index_of(
+    common: &Common,
+    folder: &Path,
+    encoder: &Encoder,
+    beir: &BeirOptions,
+) -> Result<PathBuf> {
     let key = format!(
-        "{}\n{:?}\n{:?}\n{}",
-        full.display(),
-        options.beir,
+        "{}\n{beir:?}\n{:?}\n{}",
+        folder.display(),
         common.precision(),
         encoder.fingerprint()
     );
@@ -41,16 +54,7 @@ fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions)
         Some(index) => index.clone(),
         None => paths::data_folder()?.join("eval"),
     };
-    let bar = Bar::default();
-    let report = evaluate(
-        &full,
-        &index.join(&name[..16]),
-        encoder,
-        options,
-        &|event| bar.show(event),
-    )?;
-    bar.finish();
-    Ok(report)
+    Ok(index.join(&name[..16]))
 }
 
 fn print(report: &Report) {

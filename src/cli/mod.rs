@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     corpus,
     ingest::{IndexOptions, STREAM},
-    model::{Precision, device::DeviceChoice},
+    model::{Encoder, Precision, device::DeviceChoice},
     query::{FusionWeights, Level},
     store::FileState,
 };
@@ -81,10 +81,10 @@ struct Common {
 }
 
 impl Common {
-    fn weights(&self) -> FusionWeights {
+    fn weights(&self, encoder: &Encoder) -> FusionWeights {
         match self.fast {
-            true => FusionWeights::FAST,
-            false => FusionWeights::default(),
+            true => encoder.fusion().without_reader(),
+            false => encoder.fusion(),
         }
     }
 

@@ -1,13 +1,21 @@
 //! `shas train`: follows a recipe, with its progress on stderr; or draws what came of it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Common, curves, output::say, paths};
-use crate::train::{Recipe, StepReport, TrainOptions, train};
+use super::{Common, commands, curves, eval, indexing::Bar, output::say, paths};
+use crate::{
+    eval::{FusionRecipe, FusionSet, learn},
+    model::{config::ModelConfig, save},
+    query::FusionWeights,
+    train::{Recipe, StepReport, TrainOptions, train},
+};
 
 /// What `shas train` takes.
 #[derive(Args)]
@@ -55,6 +63,9 @@ pub fn run(common: &Common, args: &TrainArgs) -> Result<()> {
 }
 
 fn follow(common: &Common, args: &RunArgs) -> Result<()> {
+    if let Some(recipe) = fusion_recipe(&args.recipe)? {
+        return fuse(common, args, &recipe);
+    }
     let mut recipe = Recipe::read(&args.recipe)?;
     recipe.steps = args.steps.unwrap_or(recipe.steps);
     let (device, instead) = common.device.open();
@@ -71,6 +82,56 @@ fn follow(common: &Common, args: &RunArgs) -> Result<()> {
     train(&recipe, &options, &|report| show(&bar, report))?;
     bar.finish_and_clear();
     say!("wrote {}", args.output.display());
+    Ok(())
+}
+
+/// The recipe, where it is one for the weights of the ranking's parts.
+fn fusion_recipe(path: &Path) -> Result<Option<FusionRecipe>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the recipe {}", path.display()))?;
+    let table: toml::Table =
+        toml::from_str(&text).with_context(|| format!("{} is no recipe", path.display()))?;
+    if table.get("stage").and_then(toml::Value::as_str) != Some("fusion") {
+        return Ok(None);
+    }
+    let recipe = toml::from_str(&text);
+    recipe.with_context(|| format!("{} cannot be followed", path.display()))
+}
+
+/// Learns what the parts of a ranking count, and writes it into the model's `config.json`.
+fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
+    let encoder = commands::encoder(common)?;
+    let mut sets = Vec::new();
+    for source in &recipe.sources {
+        let folder = args.data.join(&source.path);
+        let folder = folder
+            .canonicalize()
+            .with_context(|| format!("cannot find the source {}", folder.display()))?;
+        let index = eval::index_of(common, &folder, &encoder, &source.beir())?;
+        sets.push(FusionSet {
+            folder,
+            index,
+            beir: source.beir(),
+        });
+    }
+    let bar = Bar::default();
+    let tell = |weights: &FusionWeights, ndcg: f64| eprintln!("nDCG@10 {ndcg:.4}: {weights:?}");
+    let learned = learn(recipe, &sets, &encoder, &|event| bar.show(event), &tell)?;
+    bar.finish();
+    save::copy_model(encoder.folder(), &args.output)?;
+    let config = ModelConfig {
+        fusion: Some(learned.weights),
+        ..encoder.config().clone()
+    };
+    save::config(&config, &args.output)?;
+    say!(
+        "nDCG@10 {:.4} -> {:.4}, with the joint reader {:.4} -> {:.4}: {:?}",
+        learned.before,
+        learned.after,
+        learned.reader_before,
+        learned.reader_after,
+        learned.weights
+    );
     Ok(())
 }
 

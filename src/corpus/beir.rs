@@ -66,7 +66,7 @@ struct Line {
 }
 
 /// How an evaluation set is read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BeirOptions {
     pub split: Split,
     /// Joins consecutive turns into passages of about 170 words.

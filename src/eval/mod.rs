@@ -1,5 +1,6 @@
 //! How good is the ranking? Here is a set in the BEIR layout, gimme its [`Report`].
 
+mod learning;
 mod metrics;
 
 use std::{collections::BTreeMap, path::Path};
@@ -15,6 +16,7 @@ use crate::{
     store::Snapshot,
 };
 
+pub use learning::{FusionRecipe, FusionSet, FusionSource, FusionStage, Learned, learn};
 pub use metrics::Metrics;
 
 /// Lines that are ranked for a question.
@@ -47,38 +49,133 @@ pub struct Report {
     pub set: String,
     pub n_docs: usize,
     pub n_queries: usize,
-    /// By system: bm25, dense, sum, fast (without the joint reader), shas.
+    /// By system: bm25, dense, sum, rrf, fast (without the joint reader), shas.
     pub systems: BTreeMap<&'static str, Metrics>,
 }
 
-/// The systems and what their parts count.
-const SYSTEMS: [(&str, FusionWeights); 5] = [
-    (
-        "bm25",
-        FusionWeights {
-            bm25: 1.0,
-            passage: 0.0,
-            granule: 0.0,
-            tree: 0.0,
-            link: 0.0,
-            reader: 0.0,
-        },
-    ),
-    (
-        "dense",
-        FusionWeights {
-            bm25: 0.0,
-            passage: 1.0,
-            granule: 0.0,
-            tree: 0.0,
-            link: 0.0,
-            reader: 0.0,
-        },
-    ),
-    ("sum", FusionWeights::SUM),
-    ("fast", FusionWeights::FAST),
-    ("shas", FusionWeights::UNTRAINED),
-];
+/// How passages are ranked.
+#[derive(Debug, Clone, Copy)]
+enum System {
+    /// By the sum of weighted parts.
+    Parts(FusionWeights),
+    /// By the sum of reciprocal ranks in BM25 and by passage vectors.
+    ReciprocalRanks,
+}
+
+/// The constant of reciprocal rank fusion that its authors give.
+const RRF_CONSTANT: f64 = 60.0;
+
+/// The baselines, and what `encoder` was made for with and without the joint reader.
+fn systems(encoder: &Encoder) -> [(&'static str, System); 6] {
+    let ours = encoder.fusion();
+    [
+        ("bm25", System::Parts(FusionWeights::BM25)),
+        ("dense", System::Parts(FusionWeights::DENSE)),
+        ("sum", System::Parts(FusionWeights::SUM)),
+        ("rrf", System::ReciprocalRanks),
+        ("fast", System::Parts(ours.without_reader())),
+        ("shas", System::Parts(ours)),
+    ]
+}
+
+impl System {
+    fn rank(
+        self,
+        snapshot: &Snapshot,
+        encoder: &Encoder,
+        question: &str,
+    ) -> Result<Vec<RankedPassage>, QueryError> {
+        let weights = match self {
+            Self::Parts(weights) => weights,
+            Self::ReciprocalRanks => FusionWeights::SUM,
+        };
+        let mut passages = rank(snapshot, encoder, question, &weights)?.passages;
+        if matches!(self, Self::ReciprocalRanks) {
+            fuse_ranks(&mut passages);
+        }
+        Ok(passages)
+    }
+}
+
+/// Sorts by the sum of reciprocal ranks.
+fn fuse_ranks(passages: &mut [RankedPassage]) {
+    let mut scores = vec![0.0; passages.len()];
+    for part in [
+        |own: &RankedPassage| own.parts.bm25,
+        |own: &RankedPassage| own.parts.passage,
+    ] {
+        let mut order: Vec<usize> = (0..passages.len()).collect();
+        order.sort_by(|a, b| part(&passages[*b]).total_cmp(&part(&passages[*a])));
+        for (rank, at) in order.into_iter().enumerate() {
+            scores[at] += 1.0 / (RRF_CONSTANT + rank as f64 + 1.0);
+        }
+    }
+    for (passage, score) in passages.iter_mut().zip(scores) {
+        passage.score = score as f32;
+    }
+    passages.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)));
+}
+
+/// A set, indexed.
+pub(super) struct Prepared {
+    pub name: String,
+    pub n_docs: usize,
+    pub queries: Vec<Judged>,
+    pub snapshot: Snapshot,
+}
+
+/// A question and the gain of each record that answers it.
+pub(super) struct Judged {
+    pub text: String,
+    pub gains: BTreeMap<String, u32>,
+}
+
+impl Prepared {
+    /// Reads the set in `folder` and keeps its index in `index`.
+    pub fn new(
+        folder: &Path,
+        index: &Path,
+        encoder: &Encoder,
+        options: &EvalOptions,
+        progress: crate::ingest::Progress,
+    ) -> Result<Self, EvalError> {
+        let beir = read_beir(folder, &options.beir)?;
+        let records = beir.documents.iter().map(|document| document.records.len());
+        let n_docs = records.sum();
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        index_documents(folder, beir.documents, index, encoder, progress)?;
+        let mut relevance = beir.relevance;
+        let queries = beir.queries.into_iter().map(|query| {
+            let mut gains = relevance.remove(&query.id).unwrap_or_default();
+            if options.binary {
+                gains.values_mut().for_each(|gain| *gain = 1);
+            }
+            Judged {
+                text: query.text,
+                gains,
+            }
+        });
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            n_docs,
+            queries: queries.collect(),
+            snapshot: Snapshot::open(index)?,
+        })
+    }
+
+    fn judge(
+        &self,
+        encoder: &Encoder,
+        query: &Judged,
+        system: System,
+    ) -> Result<Metrics, EvalError> {
+        let passages = system.rank(&self.snapshot, encoder, &query.text)?;
+        let records = ranked_records(&self.snapshot, &passages);
+        Ok(Metrics::of(&records, &query.gains))
+    }
+}
 
 /// Evaluates the set in `folder`, keeping its index in `index`; `progress` hears of questions done and their number.
 pub fn evaluate(
@@ -88,48 +185,25 @@ pub fn evaluate(
     options: &EvalOptions,
     progress: crate::ingest::Progress,
 ) -> Result<Report, EvalError> {
-    let beir = read_beir(folder, &options.beir)?;
-    let n_docs = beir
-        .documents
-        .iter()
-        .map(|document| document.records.len())
-        .sum();
-    index_documents(folder, beir.documents, index, encoder, progress)?;
-    let snapshot = Snapshot::open(index)?;
-    let gains = |query: &str| {
-        let mut gains = beir.relevance[query].clone();
-        if options.binary {
-            gains.values_mut().for_each(|gain| *gain = 1);
-        }
-        gains
-    };
-    let judged: Vec<[Metrics; SYSTEMS.len()]> = beir
+    let set = Prepared::new(folder, index, encoder, options, progress)?;
+    let systems = systems(encoder);
+    let judged: Vec<Vec<Metrics>> = set
         .queries
         .par_iter()
         .map(|query| {
-            let gains = gains(&query.id);
-            let mut figures = [Metrics::default(); SYSTEMS.len()];
-            for (figures, (_, weights)) in figures.iter_mut().zip(SYSTEMS) {
-                let ranking = rank(&snapshot, encoder, &query.text, &weights)?;
-                let records = ranked_records(&snapshot, &ranking.passages);
-                *figures = Metrics::of(&records, &gains);
-            }
-            Ok::<_, EvalError>(figures)
+            let judge = |(_, system): &(&str, System)| set.judge(encoder, query, *system);
+            systems.iter().map(judge).collect::<Result<_, _>>()
         })
-        .collect::<Result<_, _>>()?;
-    let systems = SYSTEMS.iter().enumerate().map(|(system, (name, _))| {
-        (
-            *name,
-            Metrics::mean(judged.iter().map(|figures| figures[system])),
-        )
+        .collect::<Result<_, EvalError>>()?;
+    let systems = systems.iter().enumerate().map(|(system, (name, _))| {
+        let figures = judged.iter().map(|figures| figures[system]);
+        (*name, Metrics::mean(figures))
     });
     Ok(Report {
-        set: folder
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        n_docs,
-        n_queries: beir.queries.len(),
+        n_docs: set.n_docs,
+        n_queries: set.queries.len(),
         systems: systems.collect(),
+        set: set.name,
     })
 }
 

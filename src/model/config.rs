@@ -18,6 +18,9 @@ pub struct ModelConfig {
     /// The global blocks, whose weights lie in `global.safetensors`; none where they are untrained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global: Option<GlobalConfig>,
+    /// What the parts of a ranking count with these weights, where it was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fusion: Option<FusionWeights>,
     /// Names the weights and the tokenizer beside it, so that they need not be read whole to be told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -27,6 +30,69 @@ impl ModelConfig {
     /// Dimensions of one attention head of the trunk.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+}
+
+/// What each part of a ranking counts: z-scores over the pool of candidates, and what follows them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FusionWeights {
+    pub bm25: f32,
+    pub passage: f32,
+    pub granule: f32,
+    /// What the tree's evidence counts where no link is followed.
+    pub tree: f32,
+    /// What the score of a document counts for those that it links to.
+    pub link: f32,
+    /// What the joint reader counts beside all of these; 0 leaves it out.
+    pub reader: f32,
+}
+
+impl Default for FusionWeights {
+    fn default() -> Self {
+        Self::UNTRAINED
+    }
+}
+
+impl FusionWeights {
+    /// What serves a model that says nothing of it: picked from a small grid, the same for every corpus.
+    pub const UNTRAINED: Self = Self {
+        bm25: 1.0,
+        passage: 0.7,
+        granule: 1.0,
+        tree: 0.2,
+        link: 0.35,
+        reader: 0.5,
+    };
+
+    /// The baseline: BM25 and passage vectors in equal parts, nothing else.
+    pub const SUM: Self = Self {
+        passage: 1.0,
+        ..Self::BM25
+    };
+
+    /// BM25 alone.
+    pub const BM25: Self = Self {
+        bm25: 1.0,
+        passage: 0.0,
+        granule: 0.0,
+        tree: 0.0,
+        link: 0.0,
+        reader: 0.0,
+    };
+
+    /// Passage vectors alone.
+    pub const DENSE: Self = Self {
+        bm25: 0.0,
+        ..Self::SUM
+    };
+
+    /// The same without the joint reader.
+    pub fn without_reader(self) -> Self {
+        Self {
+            reader: 0.0,
+            ..self
+        }
     }
 }
 

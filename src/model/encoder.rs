@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     ModelError,
-    config::{CLS_TOKEN, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
+    config::{CLS_TOKEN, FusionWeights, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
     global::{
         BlockView, F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig,
@@ -215,6 +215,11 @@ impl Encoder {
     /// The shape of the model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// What the parts of a ranking count.
+    pub fn fusion(&self) -> FusionWeights {
+        self.config.fusion.unwrap_or_default()
     }
 
     /// The folder that the weights lie in.

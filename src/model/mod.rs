@@ -60,6 +60,8 @@ pub enum ModelError {
     Shape,
     #[error("the GPU knows models of 384 dimensions, 12 heads and 1536 inner dimensions only")]
     GpuShape,
+    #[error("{0}")]
+    GpuBlocks(&'static str),
     #[error(
         "the global blocks take 2 to 6 levels, a ratio of 2 to 5, and heads whose widths 64 divides; see config.json"
     )]

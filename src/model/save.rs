@@ -103,6 +103,25 @@ pub fn seal(folder: &Path) -> Result<(), ModelError> {
     config(&sealed, folder)
 }
 
+/// Copies a model's files into another folder, unless it is the same.
+pub fn copy_model(from: &Path, to: &Path) -> Result<(), ModelError> {
+    let failed = |source| ModelError::Write {
+        path: to.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(to).map_err(failed)?;
+    if from.canonicalize().ok() == to.canonicalize().ok() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_file() {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies a file as it is.
 pub fn copy(from: &Path, to: &Path) -> Result<(), ModelError> {
     let bytes = std::fs::read(from).map_err(|source| ModelError::Read {

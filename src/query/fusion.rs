@@ -1,57 +1,10 @@
 //! The one place where parts become a score.
 
 use super::{Candidate, Parts, RankedPassage};
+pub use crate::model::config::FusionWeights;
 
 /// A part that varies less than this over the pool tells nothing.
 const MIN_DEVIATION: f32 = 1e-6;
-
-/// What each part's z-score counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FusionWeights {
-    pub bm25: f32,
-    pub passage: f32,
-    pub granule: f32,
-    /// What the tree's evidence counts where no link is followed.
-    pub tree: f32,
-    /// What the score of a document counts for those that it links to.
-    pub link: f32,
-    /// What the joint reader counts beside all of these; 0 leaves it out.
-    pub reader: f32,
-}
-
-impl Default for FusionWeights {
-    fn default() -> Self {
-        Self::UNTRAINED
-    }
-}
-
-impl FusionWeights {
-    /// What serves the untrained model: picked from a small grid, the same for every corpus.
-    pub const UNTRAINED: Self = Self {
-        bm25: 1.0,
-        passage: 0.7,
-        granule: 1.0,
-        tree: 0.2,
-        link: 0.35,
-        reader: 0.5,
-    };
-
-    /// As the default, without the joint reader.
-    pub const FAST: Self = Self {
-        reader: 0.0,
-        ..Self::UNTRAINED
-    };
-
-    /// The baseline: BM25 and passage vectors in equal parts, nothing else.
-    pub const SUM: Self = Self {
-        bm25: 1.0,
-        passage: 1.0,
-        granule: 0.0,
-        tree: 0.0,
-        link: 0.0,
-        reader: 0.0,
-    };
-}
 
 /// `values` less their mean, over their deviation.
 pub fn z_scores(values: &[f32]) -> Vec<f32> {

@@ -87,7 +87,7 @@ impl App {
             hides_answer: false,
             question: None,
             thinking: false,
-            asker: asking::spawn(Arc::clone(&library), options.model.clone(), options.weights)?,
+            asker: asking::spawn(Arc::clone(&library), options.model.clone(), options.fast)?,
             reader: reader::spawn(Arc::clone(&library))?,
             started: Instant::now(),
             library,

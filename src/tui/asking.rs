@@ -6,7 +6,7 @@ use super::{library::Library, worker::Worker};
 use crate::{
     answer::{self, Answer, Hit},
     model::Encoder,
-    query::{self, FusionWeights, Level, LevelAttention, Ranking, Target},
+    query::{self, Level, LevelAttention, Ranking, Target},
 };
 
 /// Documents listed under an answer.
@@ -43,11 +43,12 @@ pub struct Answered {
     pub hits: Vec<Hit>,
 }
 
-/// Starts the thread that answers by `weights`, and has it load the model from the folder `model`.
+/// Starts the thread that answers, without the joint reader where it is to be `fast`, and has it load the model from the
+/// folder `model`.
 pub fn spawn(
     library: Arc<Library>,
     model: PathBuf,
-    weights: FusionWeights,
+    fast: bool,
 ) -> std::io::Result<Worker<Request, Reply>> {
     let mut encoder: Option<Encoder> = None;
     let mut last: Option<(String, Ranking)> = None;
@@ -63,7 +64,7 @@ pub fn spawn(
         match request {
             Request::Load => Reply::Loaded,
             Request::Question(question, wanted) => {
-                match answered(&library, encoder, &weights, &mut last, (question, wanted)) {
+                match answered(&library, encoder, fast, &mut last, (question, wanted)) {
                     Ok(answered) => Reply::Answered(Box::new(answered)),
                     Err(error) => Reply::Failed(error.to_string()),
                 }
@@ -77,14 +78,22 @@ pub fn spawn(
 fn answered(
     library: &Library,
     encoder: &Encoder,
-    weights: &FusionWeights,
+    fast: bool,
     last: &mut Option<(String, Ranking)>,
     (question, wanted): (String, Option<Level>),
 ) -> Result<Answered, query::QueryError> {
     let snapshot = &library.snapshot;
     let ranking = match last.take() {
         Some((same, ranking)) if same == question => ranking,
-        _ => query::rank(snapshot, encoder, &question, weights)?,
+        _ => {
+            let weights = encoder.fusion();
+            let weights = if fast {
+                weights.without_reader()
+            } else {
+                weights
+            };
+            query::rank(snapshot, encoder, &question, &weights)?
+        }
     };
     let (_, ranking) = last.insert((question.clone(), ranking));
     let answer = answer::answer(snapshot, encoder, &question, ranking, wanted)?;

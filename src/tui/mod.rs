@@ -41,7 +41,7 @@ use std::{
 use crossterm::event;
 use ratatui::{Terminal, backend::CrosstermBackend};
 
-use crate::{query::FusionWeights, store::Snapshot};
+use crate::store::Snapshot;
 use app::{App, Effect};
 use status_line::Notice;
 use terminal::TerminalGuard;
@@ -61,7 +61,7 @@ pub struct TuiOptions {
     /// Whether to use colours.
     pub colour: bool,
     /// How passages are ranked.
-    pub weights: FusionWeights,
+    pub fast: bool,
 }
 
 /// Why the browser ended early.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     answer::{Answer, AnswerText, Citation, Hit},
-    query::{FusionWeights, Level, LevelAttention, NodeAttention, Target},
+    query::{Level, LevelAttention, NodeAttention, Target},
     store::Snapshot,
 };
 use fixture::{FIXTURE, Fixture, NOTES, fixture, model};
@@ -46,7 +46,7 @@ impl Browser {
             model,
             editor: "vi".to_owned(),
             colour: true,
-            weights: FusionWeights::default(),
+            fast: false,
         };
         let snapshot = Snapshot::open(&fixture.index).unwrap();
         let mut browser = Self {

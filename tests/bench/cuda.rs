@@ -79,7 +79,7 @@ impl Setting {
         let stream = &device.as_cuda_device()?.cuda_stream();
         let mut numbers = StdRng::seed_from_u64(1);
         let layout = Layout::new(&config, &passages(&mut numbers, n_tokens));
-        let mut document = Document::new(layout, stream)?;
+        let mut document = Document::new(layout, n_tokens, stream)?;
         let mut spread = |n: usize, spread: f32| -> Vec<f32> {
             (0..n)
                 .map(|_| numbers.random_range(-spread..spread))

@@ -1,13 +1,20 @@
 //! The encoder on a GPU gives the processor's vectors and keys.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
+use candle_core::{Device, Tensor};
 use shas::{
-    model::{Encoder, PassageEncoding, PassageInput, encoder_on},
+    model::{
+        Encoder, PassageEncoding, PassageInput, Precision,
+        config::ModelConfig,
+        encoder_on,
+        global::{GLOBAL_AFTER_LAYERS, GlobalConfig},
+        load_config, save,
+    },
     ops::granule_keys::KEY_BYTES,
 };
 
-use super::{Numbers, cosine, gpu};
+use super::{Numbers, block, cosine, gpu};
 
 const VECTORS: f32 = 0.999;
 /// Keys are 4 bits a dimension, so that a step of one is a difference of its own.
@@ -76,6 +83,64 @@ fn encodings_are_the_processors() {
     let own = encoder.encode_documents(&documents).expect("runs").concat();
     assert_eq!(own.len(), expected.len());
     assert_same(&own, &expected);
+    for _ in 0..20 {
+        assert_eq!(
+            encoder.encode_documents(&documents).expect("runs").concat(),
+            own
+        );
+    }
+}
+
+/// A document of passages of every length, and its encodings by the processor in f32 and by the GPU.
+#[test]
+fn global_blocks_are_the_processors() {
+    let config = GlobalConfig::default();
+    let folder = tempfile::tempdir().expect("is made");
+    save::copy_model(Path::new("assets/model"), folder.path()).expect("is copied");
+    let shape = ModelConfig {
+        global: Some(config.clone()),
+        ..load_config(folder.path()).expect("is read")
+    };
+    save::config(&shape, folder.path()).expect("is written");
+    let mut tensors: HashMap<String, Tensor> = HashMap::new();
+    for (seed, layer) in GLOBAL_AFTER_LAYERS.into_iter().enumerate() {
+        let own = block::weights(&config, seed as u64).tensors(&config, 384, &Device::Cpu);
+        for (name, tensor) in own.expect("have shapes") {
+            tensors.insert(format!("global.{layer}.{name}"), tensor);
+        }
+    }
+    let file = folder.path().join("global.safetensors");
+    candle_core::safetensors::save(&tensors, file).expect("is written");
+
+    let mut numbers = Numbers::new(4);
+    let passages: Vec<Vec<u32>> = [200, 3, 120, 254, 64, 17, 230, 1, 90]
+        .iter()
+        .map(|length| {
+            (0..*length)
+                .map(|_| 1_996 + numbers.below(20_000) as u32)
+                .collect()
+        })
+        .collect();
+    let inputs: Vec<PassageInput> = passages
+        .iter()
+        .map(|body| PassageInput { prefix: &[], body })
+        .collect();
+    let documents = [&inputs[..], &inputs[3..4], &inputs[4..7]];
+    let load = || Encoder::load_with(folder.path(), Precision::F32).expect("loads");
+    let expected = load().encode_documents(&documents).expect("runs").concat();
+    let plain = model().encode_documents(&documents).expect("runs").concat();
+    let changed = cosine(&plain[0].vector, &expected[0].vector);
+    assert!(changed < 0.999, "the blocks change nothing: {changed}");
+    let (encoder, missing) = encoder_on(&gpu(), load());
+    assert!(missing.is_none(), "{missing:?}");
+    let own = encoder.encode_documents(&documents).expect("runs").concat();
+    let near: Vec<f32> = own
+        .iter()
+        .zip(&expected)
+        .map(|(own, expected)| cosine(&own.vector, &expected.vector))
+        .collect();
+    // A choice between two leaves may fall the other way.
+    assert!(near.iter().all(|near| *near >= 0.99), "{near:?}");
     for _ in 0..20 {
         assert_eq!(
             encoder.encode_documents(&documents).expect("runs").concat(),

@@ -12,7 +12,13 @@ const BROAD: &str = "stars and their lives";
 const DETAILED: &str = "When did the Curiosity rover land on Mars?";
 
 fn asked(snapshot: &Snapshot, question: &str) -> Ranking {
-    rank(snapshot, &ENCODER, question, &FusionWeights::FAST).expect("ranks")
+    rank(
+        snapshot,
+        &ENCODER,
+        question,
+        &FusionWeights::default().without_reader(),
+    )
+    .expect("ranks")
 }
 
 fn check_shares(ranking: &Ranking) {

@@ -20,6 +20,7 @@ mod links;
 mod model;
 #[cfg(test)]
 mod questions;
+mod ranking;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

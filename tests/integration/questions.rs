@@ -60,7 +60,7 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
         .iter()
         .filter(|question| question.kind != "synthesis")
     {
-        let weights = FusionWeights::FAST;
+        let weights = FusionWeights::default().without_reader();
         let ranking = rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks");
         let paths: Vec<&str> = ranking
             .documents()
@@ -91,7 +91,7 @@ fn the_reader_reads_the_best_passages() {
         let rank = |weights: FusionWeights| {
             rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks")
         };
-        let first = rank(FusionWeights::FAST);
+        let first = rank(FusionWeights::default().without_reader());
         assert!(first.passages.iter().all(|own| own.parts.reader == 0.0));
         let best: Vec<usize> = first.passages.iter().map(|own| own.passage).collect();
         for own in rank(FusionWeights::default()).passages {
@@ -109,7 +109,7 @@ fn the_reader_reads_the_best_passages() {
 fn every_citation_is_verbatim() {
     let snapshot = snapshot();
     for question in questions() {
-        let weights = FusionWeights::FAST;
+        let weights = FusionWeights::default().without_reader();
         let ranking = rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks");
         for level in [None, Some(Level::Domain), Some(Level::Document)] {
             let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, level);

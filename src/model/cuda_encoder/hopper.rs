@@ -1,14 +1,13 @@
 //! Products of states on Hopper by `kernels/local_product.cu`: the contract and the geometry stand there.
 
-use std::{mem::zeroed, sync::Arc};
+use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaStream, DeviceRepr, PushKernelArg, sys,
-};
+use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaStream, PushKernelArg};
 
 use super::{
     batch::MAX_BATCH_TOKENS,
     memory::{Address, Buffer, HIDDEN, failed},
+    tensor_map::TensorMap,
 };
 use crate::{
     model::ModelError,
@@ -109,45 +108,5 @@ impl HopperProduct {
         // SAFETY: the arguments are those of the kernel's contract, and the buffers hold the largest batch.
         unsafe { launch.launch(geometry) }.map_err(failed)?;
         Ok(())
-    }
-}
-
-/// How the copy engine finds its boxes in a tensor of bf16.
-#[repr(transparent)]
-struct TensorMap(sys::CUtensorMap);
-
-// SAFETY: a kernel takes the map by value, as the 128 bytes that the driver has made.
-unsafe impl DeviceRepr for TensorMap {}
-
-impl TensorMap {
-    /// `shape` and `boxes` are in elements, the innermost first; `strides` in bytes, without the innermost.
-    fn new(
-        address: Address,
-        shape: &[u64],
-        strides: &[u64],
-        boxes: &[u32],
-    ) -> Result<Self, ModelError> {
-        let steps = vec![1u32; shape.len()];
-        // SAFETY: the map is plain data, and the driver fills it.
-        let mut map: sys::CUtensorMap = unsafe { zeroed() };
-        // SAFETY: the slices are as long as the rank says.
-        let result = unsafe {
-            sys::cuTensorMapEncodeTiled(
-                &mut map,
-                sys::CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                shape.len() as u32,
-                address as *mut _,
-                shape.as_ptr(),
-                strides.as_ptr(),
-                boxes.as_ptr(),
-                steps.as_ptr(),
-                sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-                sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
-                sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-                sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
-            )
-        };
-        result.result().map_err(failed)?;
-        Ok(Self(map))
     }
 }

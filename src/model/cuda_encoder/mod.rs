@@ -9,7 +9,9 @@ mod hopper;
 mod kernels;
 mod memory;
 mod product;
+mod tensor_map;
 mod trunk;
+mod whole;
 
 use std::{
     ops::Range,
@@ -28,6 +30,7 @@ use self::{
     batch::{Batch, MAX_BATCH_PASSAGES, MAX_BATCH_TOKENS},
     memory::{Room, failed},
     trunk::Trunk,
+    whole::Blocks,
 };
 use super::{Encoder, ModelError, PassageEncoder, PassageEncoding, PassageInput};
 use crate::{ops::granule_keys::GranuleKeys, text::Tokenizer};
@@ -42,10 +45,6 @@ pub fn encoder_on(device: &Device, encoder: Encoder) -> (Box<dyn PassageEncoder>
     let Device::Cuda(device) = device else {
         return (Box::new(encoder), None);
     };
-    if encoder.config().global.is_some() {
-        let reason = "global blocks run on the CPU only".to_owned();
-        return (Box::new(encoder), Some(reason));
-    }
     // SAFETY: loading the vendor's library runs its initialisers, as linking it would.
     if !unsafe { cublaslt::sys::is_culib_present() } {
         let reason = "libcublasLt.so.13 was not found; add its folder to LD_LIBRARY_PATH";
@@ -84,15 +83,28 @@ impl PassageEncoder for CudaEncoder {
         documents: &[&[PassageInput]],
     ) -> Result<Vec<Vec<PassageEncoding>>, ModelError> {
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut encodings = pipeline.encode(&documents.concat())?.into_iter();
-        let of = |document: &&[PassageInput]| encodings.by_ref().take(document.len()).collect();
-        Ok(documents.iter().map(of).collect())
+        let pipeline = &mut *pipeline;
+        // A document of one passage has nothing else to see.
+        let has_blocks = pipeline.blocks.is_some();
+        let alone = |document: &&[PassageInput]| !has_blocks || document.len() < 2;
+        let shared: Vec<&[PassageInput]> =
+            documents.iter().copied().filter(|own| alone(own)).collect();
+        let mut shared = pipeline.encode(&shared.concat())?.into_iter();
+        let encode = |document: &&[PassageInput]| match (&mut pipeline.blocks, alone(document)) {
+            (Some(blocks), false) => {
+                blocks.encode(&mut pipeline.trunk, &mut pipeline.slots[0], document)
+            }
+            _ => Ok(shared.by_ref().take(document.len()).collect()),
+        };
+        documents.iter().map(encode).collect()
     }
 }
 
 /// The model on the GPU and the batches that pass through it.
 struct Pipeline {
     trunk: Trunk,
+    /// Where the model has any.
+    blocks: Option<Blocks>,
     slots: Vec<Slot>,
 }
 
@@ -106,6 +118,7 @@ struct Slot {
 impl Pipeline {
     fn new(encoder: &Encoder, stream: &Arc<CudaStream>) -> Result<Self, ModelError> {
         let trunk = Trunk::load(encoder, stream)?;
+        let blocks = Blocks::load(encoder, stream)?;
         let slots = (0..N_SLOTS).map(|_| {
             let own = stream.context().new_stream().map_err(failed)?;
             Ok(Slot {
@@ -117,7 +130,11 @@ impl Pipeline {
         let slots = slots.collect::<Result<_, ModelError>>()?;
         // Weights and zeroed buffers are in place before another stream reads them.
         stream.context().synchronize().map_err(failed)?;
-        Ok(Self { trunk, slots })
+        Ok(Self {
+            trunk,
+            blocks,
+            slots,
+        })
     }
 
     /// Encodes passages in order.
@@ -139,27 +156,39 @@ impl Pipeline {
     /// Lays batch `number` out and starts its copies and kernels.
     fn start(&mut self, number: usize, passages: &[PassageInput]) -> Result<(), ModelError> {
         let slot = &mut self.slots[number % N_SLOTS];
-        slot.batch = Batch::pack(passages, slot.room.staged()?);
-        slot.room.send(&slot.batch, &slot.stream)?;
+        slot.lay_out(passages)?;
         self.trunk.encode(&slot.batch, &slot.room, &slot.stream)?;
         slot.room.fetch(&slot.batch, &slot.stream)
     }
 
     /// Waits for batch `number` and unpacks it.
     fn finish(&mut self, number: usize) -> Result<Vec<PassageEncoding>, ModelError> {
-        let slot = &mut self.slots[number % N_SLOTS];
-        slot.stream.synchronize().map_err(failed)?;
-        let fetched = slot.room.fetched(&slot.batch)?;
-        let passages = (0..slot.batch.n_passages).into_par_iter();
+        self.slots[number % N_SLOTS].unpack()
+    }
+}
+
+impl Slot {
+    /// Waits for what is under way, lays passages out and starts their copy to the GPU.
+    fn lay_out(&mut self, passages: &[PassageInput]) -> Result<(), ModelError> {
+        self.stream.synchronize().map_err(failed)?;
+        self.batch = Batch::pack(passages, self.room.staged()?);
+        self.room.send(&self.batch, &self.stream)
+    }
+
+    /// Waits for the batch and gives its encodings.
+    fn unpack(&self) -> Result<Vec<PassageEncoding>, ModelError> {
+        self.stream.synchronize().map_err(failed)?;
+        let fetched = self.room.fetched(&self.batch)?;
+        let passages = (0..self.batch.n_passages).into_par_iter();
         let encodings = passages.map(|passage| {
-            let granules = slot.batch.granules(passage);
+            let granules = self.batch.granules(passage);
             PassageEncoding {
                 vector: fetched.vector(passage).to_vec(),
                 keys: GranuleKeys {
                     codes: fetched.codes(granules.clone()).to_vec(),
                     scales: fetched.scales(granules).to_vec(),
                 },
-                n_prefix_granules: slot.batch.n_prefix_granules[passage],
+                n_prefix_granules: self.batch.n_prefix_granules[passage],
             }
         });
         Ok(encodings.collect())

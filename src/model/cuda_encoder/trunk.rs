@@ -1,6 +1,6 @@
 //! The trunk and the heads on the GPU: weights in bf16, and the order of products and kernels.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::cuda_backend::cudarc::driver::CudaStream;
 
@@ -16,7 +16,7 @@ use crate::model::{Encoder, ModelError, config::ModelConfig, weights::WeightFile
 /// Heads of attention: the kernels know no other number.
 const HEADS: usize = 12;
 /// Products take rows in multiples of this, so that few shapes are planned; the rows behind the last token are idle.
-const ROWS_STEP: usize = 2_048;
+pub const ROWS_STEP: usize = 2_048;
 
 /// A LayerNorm's weights on the GPU.
 struct Norm {
@@ -102,20 +102,43 @@ impl Trunk {
         room: &Room,
         stream: &Arc<CudaStream>,
     ) -> Result<(), ModelError> {
-        let n_rows = batch.n_tokens.next_multiple_of(ROWS_STEP);
-        let n_rows = n_rows.min(MAX_BATCH_TOKENS);
+        self.embed(batch, room, stream)?;
+        self.run(batch, 0..self.layers.len(), room, stream)?;
+        self.finish(batch, room, stream)
+    }
+
+    /// Starts the first states of a batch, in `room`.
+    pub fn embed(
+        &self,
+        batch: &Batch,
+        room: &Room,
+        stream: &Arc<CudaStream>,
+    ) -> Result<(), ModelError> {
         let at = &(batch, &room.addresses(batch));
-        let lt = (&self.library, &room.workspace);
-        let [states, mixed] = [&room.states, &room.mixed].map(Buffer::address);
-        let [qkv, inner, keys] = [&room.qkv, &room.inner, &room.keys].map(Buffer::address);
-        let kernels = &self.kernels;
         let tables = (
             self.words.address(),
             self.positions.address(),
             self.norm.addresses(),
         );
-        kernels.embed(stream, *at, &tables, states)?;
-        for layer in &mut self.layers {
+        self.kernels
+            .embed(stream, *at, &tables, room.states.address())
+    }
+
+    /// Takes the states of a batch through layers, in `room`.
+    pub fn run(
+        &mut self,
+        batch: &Batch,
+        layers: Range<usize>,
+        room: &Room,
+        stream: &Arc<CudaStream>,
+    ) -> Result<(), ModelError> {
+        let n_rows = rows_of(batch);
+        let at = &(batch, &room.addresses(batch));
+        let lt = (&self.library, &room.workspace);
+        let [states, mixed] = [&room.states, &room.mixed].map(Buffer::address);
+        let [qkv, inner] = [&room.qkv, &room.inner].map(Buffer::address);
+        let kernels = &self.kernels;
+        for layer in &mut self.layers[layers] {
             layer.qkv.apply(lt, stream, n_rows, (states, qkv))?;
             kernels.attend(stream, *at, qkv, mixed)?;
             layer.output.apply(lt, stream, n_rows, (mixed, states))?;
@@ -124,10 +147,41 @@ impl Trunk {
             layer.contract.apply(lt, stream, n_rows, (inner, states))?;
             kernels.normalise(stream, states, &layer.contract_norm.addresses(), n_rows)?;
         }
-        kernels.pool_passages(stream, *at, states)?;
-        self.projection.apply(lt, stream, n_rows, (states, keys))?;
-        kernels.pool_granules(stream, *at, keys, self.idf.address())
+        Ok(())
     }
+
+    /// Starts the vectors and keys of a batch, from its last states.
+    pub fn finish(
+        &mut self,
+        batch: &Batch,
+        room: &Room,
+        stream: &Arc<CudaStream>,
+    ) -> Result<(), ModelError> {
+        let at = &(batch, &room.addresses(batch));
+        let [states, keys] = [&room.states, &room.keys].map(Buffer::address);
+        self.kernels.pool_passages(stream, *at, states)?;
+        let lt = (&self.library, &room.workspace);
+        self.projection
+            .apply(lt, stream, rows_of(batch), (states, keys))?;
+        self.kernels
+            .pool_granules(stream, *at, keys, self.idf.address())
+    }
+
+    /// Number of layers.
+    pub fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// What products need beside their operands.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+}
+
+/// Rows that products take for the tokens of a batch.
+fn rows_of(batch: &Batch) -> usize {
+    let n_rows = batch.n_tokens.next_multiple_of(ROWS_STEP);
+    n_rows.min(MAX_BATCH_TOKENS)
 }
 
 impl WideProduct {

@@ -7,8 +7,11 @@ use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaStream, PushKe
 use half::bf16;
 
 use super::{
-    super::memory::{Address, Buffer, failed},
-    kernels::{AttentionInputs, Descent, IndexOnly, TensorMap},
+    super::{
+        memory::{Address, Buffer, failed},
+        tensor_map::TensorMap,
+    },
+    kernels::{AttentionInputs, Descent, IndexOnly},
     layout::Layout,
 };
 use crate::{
@@ -111,8 +114,12 @@ pub struct Document {
 }
 
 impl Document {
-    /// Room for a document of this layout.
-    pub fn new(layout: Layout, stream: &Arc<CudaStream>) -> Result<Self, ModelError> {
+    /// Room for a document of this layout, and for the latents of `n_rows` tokens, of which the document has fewer.
+    pub fn new(
+        layout: Layout,
+        n_rows: usize,
+        stream: &Arc<CudaStream>,
+    ) -> Result<Self, ModelError> {
         let buffer = |n_values: usize, bytes: usize| Buffer::new((n_values * bytes).max(1), stream);
         let n_nodes = layout.n_nodes();
         let n_granules = layout.granules.len();
@@ -121,7 +128,7 @@ impl Document {
         let n_scored = (layout.levels.n_levels - layout.leaf_level) as usize;
         let cover_stride = n_scored * layout.capacity as usize;
         Ok(Self {
-            tokens: buffer(layout.n_tokens() * SIZE, size_of::<bf16>())?,
+            tokens: buffer(n_rows * SIZE, size_of::<bf16>())?,
             passages: Buffer::bytes(cast_slice(&layout.passages), stream)?,
             first_nodes: Buffer::bytes(cast_slice(&layout.first_nodes), stream)?,
             granules: Buffer::bytes(cast_slice(&layout.granules), stream)?,
@@ -355,13 +362,12 @@ impl Functions {
                 false => 0,
             },
         };
-        let map = |code| failed(candle_core::cuda_backend::cudarc::driver::DriverError(code));
         let sizes = [SIZE, config.heads, n_tokens];
-        let tile = [SIZE as u32, 1, GRANULE as u32];
-        let queries = TensorMap::new(projections.queries, sizes, tile).map_err(map)?;
-        let tile = [SIZE as u32, SIZE as u32];
-        let latents = TensorMap::new(document.tokens.address(), [SIZE, n_tokens], tile);
-        let latents = latents.map_err(map)?;
+        let boxes = [SIZE as u32, 1, GRANULE as u32];
+        let queries = TensorMap::of_rows(projections.queries, sizes, boxes)?;
+        let boxes = [SIZE as u32, SIZE as u32];
+        let tokens = document.tokens.address();
+        let latents = TensorMap::of_rows(tokens, [SIZE, n_tokens], boxes)?;
         let mut launch = stream.launch_builder(&self.attend);
         launch.arg(&queries).arg(&latents).arg(&values);
         let grid = self.n_multiprocessors.min(layout.granules.len());

@@ -1,6 +1,6 @@
 //! What the kernels of the global block take by value: see the contracts in `kernels/`.
 
-use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, sys};
+use candle_core::cuda_backend::cudarc::driver::DeviceRepr;
 
 use super::{super::memory::Address, layout::Levels};
 
@@ -78,11 +78,6 @@ pub struct AttentionInputs {
     pub window: i32,
 }
 
-/// How the tensor memory accelerator finds tiles.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-pub struct TensorMap(sys::CUtensorMap);
-
 // SAFETY: all are plain numbers in C's layout, and the kernels take them by value.
 unsafe impl DeviceRepr for Levels {}
 // SAFETY: likewise.
@@ -91,47 +86,3 @@ unsafe impl DeviceRepr for IndexOnly {}
 unsafe impl DeviceRepr for Descent {}
 // SAFETY: likewise.
 unsafe impl DeviceRepr for AttentionInputs {}
-// SAFETY: likewise.
-unsafe impl DeviceRepr for TensorMap {}
-
-impl TensorMap {
-    /// The map of bf16 rows in the 128-byte swizzle; `sizes` and `tile` are in elements, the innermost, of 64, first.
-    ///
-    /// # Errors
-    /// When the driver refuses the shape.
-    pub fn new<const N: usize>(
-        address: Address,
-        sizes: [usize; N],
-        tile: [u32; N],
-    ) -> Result<Self, sys::CUresult> {
-        let mut strides = [0u64; N];
-        let mut stride = size_of::<half::bf16>();
-        for (own, size) in strides.iter_mut().zip(&sizes) {
-            stride *= size;
-            *own = stride as u64;
-        }
-        let sizes = sizes.map(|size| size as u64);
-        let every = [1u32; N];
-        let mut map = std::mem::MaybeUninit::uninit();
-        // SAFETY: the arrays have N values, of which the driver reads N, one less of the strides, and it fills the map.
-        unsafe {
-            sys::cuTensorMapEncodeTiled(
-                map.as_mut_ptr(),
-                sys::CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                N as u32,
-                address as *mut std::ffi::c_void,
-                sizes.as_ptr(),
-                strides.as_ptr(),
-                tile.as_ptr(),
-                every.as_ptr(),
-                sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-                sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
-                sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-                sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
-            )
-            .result()
-            .map(|()| Self(map.assume_init()))
-            .map_err(|error| error.0)
-        }
-    }
-}

@@ -17,6 +17,7 @@ pub use self::{
 use super::{
     memory::{Buffer, HIDDEN},
     product::{Epilogue, Library, Out, Product},
+    trunk::ROWS_STEP,
 };
 use crate::model::{
     ModelError,
@@ -49,7 +50,7 @@ pub struct ProjectionRoom {
 }
 
 impl ProjectionRoom {
-    /// Room for so many tokens of documents that blocks of this shape read.
+    /// Room for the projections of so many tokens.
     pub fn new(
         config: &GlobalConfig,
         n_tokens: usize,
@@ -143,6 +144,8 @@ impl GlobalBlock {
     }
 
     /// Adds to a document's states, bf16 `[n_tokens, hidden]`, what its tokens find in the rest of it.
+    ///
+    /// All buffers have room for the next multiple of [`ROWS_STEP`] rows.
     pub fn run(
         &mut self,
         lt: (&Library, &Buffer),
@@ -150,10 +153,10 @@ impl GlobalBlock {
         (states, document): (&Buffer, &Document),
         room: &ProjectionRoom,
     ) -> Result<(), ModelError> {
-        let n_tokens = document.layout.n_tokens();
         if document.layout.n_passages() < 2 {
             return Ok(());
         }
+        let n_rows = document.layout.n_tokens().next_multiple_of(ROWS_STEP);
         let states = states.address();
         let tokens = document.tokens.address();
         let projections = Projections {
@@ -165,18 +168,18 @@ impl GlobalBlock {
             out: room.out.address(),
             log_sums: 0,
         };
-        self.latent.apply(lt, stream, n_tokens, (states, tokens))?;
+        self.latent.apply(lt, stream, n_rows, (states, tokens))?;
         self.query
-            .apply(lt, stream, n_tokens, (states, projections.queries))?;
+            .apply(lt, stream, n_rows, (states, projections.queries))?;
         self.index_query
-            .apply(lt, stream, n_tokens, (states, projections.index_queries))?;
+            .apply(lt, stream, n_rows, (states, projections.index_queries))?;
         self.controls
-            .apply(lt, stream, n_tokens, (states, projections.controls))?;
+            .apply(lt, stream, n_rows, (states, projections.controls))?;
         let (functions, config) = (&self.functions, &self.config);
         functions.build(stream, document, &self.pool, config)?;
         functions.descend(stream, document, &projections, config)?;
         functions.attend(stream, document, &projections, (&self.pool, config))?;
         self.output
-            .apply(lt, stream, n_tokens, (projections.out, states))
+            .apply(lt, stream, n_rows, (projections.out, states))
     }
 }
