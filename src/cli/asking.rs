@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Common, collections, commands, output, paths};
 use crate::{
     answer::{self, Answer, Citation},
-    query::{self, FusionWeights, RankedPassage, Ranking},
+    query::{self, FusionWeights, Question, RankedPassage, Ranking},
     store::Snapshot,
 };
 
@@ -25,11 +25,12 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
     let started = Instant::now();
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let loaded = started.elapsed();
+    let question = &Question::parse(question);
     let rankings = rank(&asked, &encoder, question, &common.weights(&encoder))?;
     let ranked = started.elapsed();
     let mut answers = Vec::new();
     for (asked, ranking) in asked.iter().zip(&rankings) {
-        let mut own = answer::answer(&asked.snapshot, &encoder, question, ranking, level)?;
+        let mut own = answer::answer(&asked.snapshot, &encoder, &question.text, ranking, level)?;
         for citation in &mut own.citations {
             citation.collection.clone_from(&asked.collection);
         }
@@ -44,6 +45,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
         ("rank", milliseconds(ranked - loaded)),
         ("answer", milliseconds(started.elapsed() - ranked)),
     ]);
+    hint(question, &rankings);
     if common.json {
         return output::json(&answer);
     }
@@ -53,6 +55,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
 
 pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
+    let question = &Question::parse(question);
     let rankings = rank(
         &asked,
         &encoder,
@@ -70,6 +73,7 @@ pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
         .into_iter()
         .map(|(asked, own)| hit(asked, own))
         .collect();
+    hint(question, &rankings);
     if !common.json {
         output::print_hits(&hits);
         return Ok(());
@@ -79,6 +83,15 @@ pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
     let attention =
         best.map(|best| answer::attention(&asked[best].snapshot, &rankings[best].attention));
     output::json(&json!({ "hits": hits, "attention": attention }))
+}
+
+/// Says on stderr why nothing was found, where the question's conditions are the reason.
+fn hint(question: &Question, rankings: &[Ranking]) {
+    if question.has_conditions() && rankings.iter().all(|own| own.passages.is_empty()) {
+        eprintln!(
+            "no passage meets the conditions of the question; leave out tag:, path:, quotation marks or words with `-`"
+        );
+    }
 }
 
 fn open(common: &Common) -> Result<Vec<Asked>> {
@@ -103,7 +116,7 @@ fn open(common: &Common) -> Result<Vec<Asked>> {
 fn rank(
     asked: &[Asked],
     encoder: &crate::model::Encoder,
-    question: &str,
+    question: &Question,
     weights: &FusionWeights,
 ) -> Result<Vec<Ranking>> {
     let snapshots: Vec<&Snapshot> = asked.iter().map(|own| &own.snapshot).collect();

@@ -137,14 +137,22 @@ enum Command {
     /// Answer a question with citations
     #[command(after_help = "Example: shas ask \"When did Krakatoa erupt?\"")]
     Ask {
+        /// The question; tag:name, path:part and "exact words" say where the answer may lie, and with `-` before them, or
+        /// before a single word, where not
+        #[arg(allow_hyphen_values = true)]
         question: String,
         /// Answer at this level instead of the one that the attention favours
         #[arg(long)]
         level: Option<Level>,
     },
     /// List the passages that match best
-    #[command(after_help = "Example: shas search \"sourdough starter\" --limit 5")]
+    #[command(
+        after_help = "Example: shas search 'sourdough path:recipes/ -yeast \"rye flour\"' --limit 5"
+    )]
     Search {
+        /// The question; tag:name, path:part and "exact words" say where the answer may lie, and with `-` before them, or
+        /// before a single word, where not
+        #[arg(allow_hyphen_values = true)]
         question: String,
         /// Hits to print
         #[arg(long, default_value_t = 10)]
@@ -315,6 +323,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
                     title_questions: *title_questions,
                 },
                 binary: *binary,
+                fast: common.fast,
             };
             eval::run(common, folders, &options)
         }

@@ -116,7 +116,8 @@ fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
     }
     let bar = Bar::default();
     let tell = |weights: &FusionWeights, ndcg: f64| eprintln!("nDCG@10 {ndcg:.4}: {weights:?}");
-    let learned = learn(recipe, &sets, &encoder, &|event| bar.show(event), &tell)?;
+    let with = (&encoder, common.fast);
+    let learned = learn(recipe, &sets, with, &|event| bar.show(event), &tell)?;
     bar.finish();
     save::copy_model(encoder.folder(), &args.output)?;
     let config = ModelConfig {
@@ -124,12 +125,15 @@ fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
         ..encoder.config().clone()
     };
     save::config(&config, &args.output)?;
+    let reader = learned
+        .with_reader
+        .map_or_else(String::new, |(before, after)| {
+            format!(", with the joint reader {before:.4} -> {after:.4}")
+        });
     say!(
-        "nDCG@10 {:.4} -> {:.4}, with the joint reader {:.4} -> {:.4}: {:?}",
+        "nDCG@10 {:.4} -> {:.4}{reader}: {:?}",
         learned.before,
         learned.after,
-        learned.reader_before,
-        learned.reader_after,
         learned.weights
     );
     Ok(())

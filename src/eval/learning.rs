@@ -84,29 +84,29 @@ pub struct Learned {
     /// Mean nDCG@10 of the sets without the joint reader, by the weights before and by these.
     pub before: f64,
     pub after: f64,
-    /// The same with the joint reader, on fewer questions.
-    pub reader_before: f64,
-    pub reader_after: f64,
+    /// The same with the joint reader, on fewer questions; nothing where its weight was not sought.
+    pub with_reader: Option<(f64, f64)>,
 }
 
 /// A weight, by what reaches it.
 type Coordinate = fn(&mut FusionWeights) -> &mut f32;
 
-/// Learns the weights on the training questions of `sets`; `tell` hears of every change.
+/// Learns the weights on the training questions of `sets`, that of the joint reader only where it is not to be `fast`;
+/// `tell` hears of every change.
 ///
 /// # Errors
 /// When a set cannot be read or ranked.
 pub fn learn(
     recipe: &FusionRecipe,
     sets: &[FusionSet],
-    encoder: &Encoder,
+    (encoder, fast): (&Encoder, bool),
     progress: Progress,
     tell: &dyn Fn(&FusionWeights, f64),
 ) -> Result<Learned, EvalError> {
     let prepare = |set: &FusionSet| {
         let options = EvalOptions {
             beir: set.beir,
-            binary: false,
+            ..EvalOptions::default()
         };
         let mut prepared = Prepared::new(&set.folder, &set.index, encoder, &options, progress)?;
         prepared.queries = drawn(prepared.queries, recipe);
@@ -120,18 +120,20 @@ pub fn learn(
     };
     let start = encoder.fusion();
     let first_stage: [Coordinate; 2] = [|own| &mut own.passage, |own| &mut own.granule];
-    let (mut weights, before, after) =
-        search.ascend(start.without_reader(), &first_stage, (ROUNDS, 1))?;
+    let first = start.without_reader();
+    let (mut weights, before, after) = search.ascend(first, &first_stage, (ROUNDS, 1))?;
     weights.reader = start.reader;
-    let reader: [Coordinate; 1] = [|own| &mut own.reader];
-    let (weights, reader_before, reader_after) =
-        search.ascend(weights, &reader, (1, READER_STEP))?;
+    let mut with_reader = None;
+    if !fast {
+        let reader: [Coordinate; 1] = [|own| &mut own.reader];
+        let (found, before, after) = search.ascend(weights, &reader, (1, READER_STEP))?;
+        (weights, with_reader) = (found, Some((before, after)));
+    }
     Ok(Learned {
         weights,
         before,
         after,
-        reader_before,
-        reader_after,
+        with_reader,
     })
 }
 

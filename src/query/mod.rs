@@ -1,6 +1,6 @@
 //! What does the question attend to? Here is a question, gimme its [`Ranking`].
 //!
-//! The read path on one page: candidates from the text index and from passage vectors → the question's tokens
+//! The read path on one page: the passages that a [`Question`]'s conditions allow → candidates from the text index and from passage vectors → the question's tokens
 //! attend to the candidates' granules, their neighbours', their section's and their document's → z-scores are added →
 //! the question descends the tree, or the attention follows links → the joint reader reads the best passages with the
 //! question → the attention is summed up at every level.
@@ -12,6 +12,7 @@ mod fusion;
 mod granules;
 mod levels;
 mod links;
+mod question;
 mod reading;
 mod source;
 mod tree;
@@ -29,6 +30,7 @@ use dense::QueryVector;
 pub use fusion::{FusionWeights, z_scores};
 pub use granules::best_granules;
 pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
+pub use question::Question;
 pub use source::{SourceText, file_of, line_of};
 
 /// Candidates taken from the text index, and from passage vectors.
@@ -120,7 +122,7 @@ pub(crate) struct Candidate {
 pub fn rank(
     snapshot: &Snapshot,
     encoder: &Encoder,
-    question: &str,
+    question: &Question,
     weights: &FusionWeights,
 ) -> Result<Ranking, QueryError> {
     let mut rankings = rank_together(&[snapshot], encoder, question, weights)?;
@@ -134,28 +136,34 @@ pub fn rank(
 pub fn rank_together(
     snapshots: &[&Snapshot],
     encoder: &Encoder,
-    question: &str,
+    question: &Question,
     weights: &FusionWeights,
 ) -> Result<Vec<Ranking>, QueryError> {
     let fingerprint = encoder.fingerprint();
     if snapshots.iter().any(|own| own.body.model != fingerprint) {
         return Err(QueryError::OtherModel);
     }
-    let query = &encoder.encode_query(question)?;
+    let text = question.text.as_str();
+    let query = &encoder.encode_query(text)?;
     let vector = QueryVector::new(&query.vector);
     let mut pools = Vec::with_capacity(snapshots.len());
+    let mut limits = Vec::with_capacity(snapshots.len());
     for snapshot in snapshots {
-        let mut pool: BTreeSet<usize> = text_candidates(snapshot, question)?;
-        let near = dense::nearest(snapshot, &vector, CANDIDATES);
-        pool.extend(near.iter().map(|&(passage, _)| passage));
-        pools.push(candidates(snapshot, question, query, &vector, &pool)?);
+        let allowed = question.allowed(snapshot)?;
+        let pool = pool(snapshot, text, &vector, allowed.as_ref())?;
+        pools.push(candidates(snapshot, text, query, &vector, &pool)?);
+        limits.push(allowed);
     }
     let first = fusion::fuse(&pools, weights);
-    for ((snapshot, pool), passages) in snapshots.iter().zip(&mut pools).zip(first) {
+    for (((snapshot, pool), passages), allowed) in
+        snapshots.iter().zip(&mut pools).zip(first).zip(&limits)
+    {
         let linked = links::unseen_documents(snapshot, &passages);
         let best = linked.iter();
         let best = best.filter_map(|&document| best_passage(snapshot, &vector, document));
-        let added = candidates(snapshot, question, query, &vector, &best.collect())?;
+        let meets = |passage: &usize| allowed.as_ref().is_none_or(|own| own.contains(passage));
+        let added = best.filter(meets).collect();
+        let added = candidates(snapshot, text, query, &vector, &added)?;
         pool.extend(added);
         pool.sort_by_key(|candidate| candidate.passage);
     }
@@ -165,7 +173,7 @@ pub fn rank_together(
         tree::add(snapshot, &query.vector, passages, weights.tree);
         links::follow(snapshot, passages, weights.link);
     }
-    reading::add(snapshots, encoder, question, &mut ranked, weights.reader)?;
+    reading::add(snapshots, encoder, text, &mut ranked, weights.reader)?;
     let rankings = snapshots.iter().zip(ranked);
     let rankings = rankings.map(|(snapshot, mut passages)| {
         sort(&mut passages);
@@ -204,9 +212,43 @@ fn passages_of_unit(snapshot: &Snapshot, document: usize, ordinal: u32) -> Vec<u
         .collect()
 }
 
-fn text_candidates(snapshot: &Snapshot, question: &str) -> Result<BTreeSet<usize>, QueryError> {
+/// The passages that are looked at closely: the best by the text index and by vectors, of those that are `allowed`.
+fn pool(
+    snapshot: &Snapshot,
+    question: &str,
+    vector: &QueryVector,
+    allowed: Option<&BTreeSet<usize>>,
+) -> Result<BTreeSet<usize>, QueryError> {
+    let Some(allowed) = allowed else {
+        let mut pool = text_candidates(snapshot, question, CANDIDATES)?;
+        let near = dense::nearest(snapshot, vector, CANDIDATES);
+        pool.extend(near.iter().map(|&(passage, _)| passage));
+        return Ok(pool);
+    };
+    if allowed.len() <= 2 * CANDIDATES {
+        return Ok(allowed.clone());
+    }
+    // Deep enough that conditions which a tenth of the corpus meets leave as many candidates as no condition.
+    let depth = 10 * CANDIDATES;
+    let mut pool = text_candidates(snapshot, question, depth)?;
+    pool.retain(|passage| allowed.contains(passage));
+    let near = dense::nearest(snapshot, vector, depth).into_iter();
+    let near = near.map(|(passage, _)| passage);
+    let near = near.filter(|passage| allowed.contains(passage));
+    pool.extend(near.take(CANDIDATES));
+    match pool.is_empty() {
+        true => Ok(allowed.iter().copied().take(CANDIDATES).collect()),
+        false => Ok(pool),
+    }
+}
+
+fn text_candidates(
+    snapshot: &Snapshot,
+    question: &str,
+    limit: usize,
+) -> Result<BTreeSet<usize>, QueryError> {
     let mut pool = BTreeSet::new();
-    for hit in snapshot.text.search(question, CANDIDATES)? {
+    for hit in snapshot.text.search(question, limit)? {
         if let Some(document) = snapshot.document_with_id(hit.document) {
             pool.extend(passages_of_unit(snapshot, document, hit.ordinal));
         }

@@ -19,6 +19,7 @@ mod mapped;
 pub mod records;
 pub mod segment;
 pub mod snapshot;
+mod spelling;
 pub mod text_index;
 pub mod writer;
 

@@ -6,12 +6,12 @@ use std::{
 };
 
 use tantivy::{
-    DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader,
-    TERMINATED, TantivyDocument, Term,
+    DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher,
+    SegmentReader, TERMINATED, TantivyDocument, Term,
     collector::{DocSetCollector, TopDocs},
     columnar::Column,
     directory::MmapDirectory,
-    query::{BooleanQuery, EnableScoring, Occur, Query, TermQuery},
+    query::{BooleanQuery, EnableScoring, Occur, PhraseQuery, Query, TermQuery},
     schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions},
     tokenizer::TokenStream,
 };
@@ -19,6 +19,7 @@ use tantivy::{
 use super::{
     StoreError,
     analyzer::{ANALYZER, analyzer},
+    spelling,
 };
 
 /// Memory that the writer may fill before it flushes.
@@ -131,7 +132,7 @@ impl TextReader {
     pub fn search(&self, question: &str, limit: usize) -> Result<Vec<TextHit>, StoreError> {
         let searcher = self.reader.searcher();
         let top = searcher.search(
-            &self.query(question),
+            &self.query(&searcher, question)?,
             &TopDocs::with_limit(limit.max(1)).order_by_score(),
         )?;
         let mut hits = Vec::with_capacity(top.len());
@@ -156,7 +157,7 @@ impl TextReader {
         documents: &HashSet<u32>,
     ) -> Result<HashMap<(u32, u32), f32>, StoreError> {
         let searcher = self.reader.searcher();
-        let query = self.query(question);
+        let query = self.query(&searcher, question)?;
         let weight = query.weight(EnableScoring::enabled_from_searcher(&searcher))?;
         let mut scores = HashMap::new();
         for segment in searcher.segment_readers() {
@@ -196,6 +197,23 @@ impl TextReader {
         Ok(Some(found))
     }
 
+    /// The units that hold the words of `phrase` in their order, as `(document, ordinal)`; none where it has no terms.
+    pub fn with_phrase(&self, phrase: &str) -> Result<Vec<(u32, u32)>, StoreError> {
+        let terms = self.terms_and_positions(phrase);
+        let query: Box<dyn Query> = match terms.as_slice() {
+            [] => return Ok(Vec::new()),
+            [(_, term)] => Box::new(TermQuery::new(term.clone(), IndexRecordOption::Basic)),
+            _ => Box::new(PhraseQuery::new_with_offset(terms)),
+        };
+        let searcher = self.reader.searcher();
+        let found = searcher.search(&query, &DocSetCollector)?;
+        let units = found.into_iter().map(|address| {
+            let unit = self.unit(&searcher, address)?;
+            Ok((unit.document, unit.ordinal))
+        });
+        units.collect()
+    }
+
     /// The units of some documents in one segment of the text index, in order.
     fn units_of(
         &self,
@@ -220,11 +238,7 @@ impl TextReader {
         Ok(units)
     }
 
-    fn unit(
-        &self,
-        searcher: &tantivy::Searcher,
-        address: DocAddress,
-    ) -> Result<TextHit, StoreError> {
+    fn unit(&self, searcher: &Searcher, address: DocAddress) -> Result<TextHit, StoreError> {
         let fast = searcher.segment_reader(address.segment_ord).fast_fields();
         let value = |name: &str| -> Result<u32, StoreError> {
             Ok(fast.u64(name)?.first(address.doc_id).unwrap_or_default() as u32)
@@ -236,24 +250,34 @@ impl TextReader {
         })
     }
 
-    /// Any of the question's terms may match; each counts as often as it is asked.
-    fn query(&self, question: &str) -> BooleanQuery {
-        let clauses = self.terms(question).into_iter().map(|term| {
+    /// Any of the question's terms may match; each counts as often as it is asked. A term that no unit has stands for the
+    /// one that is spelled most like it.
+    fn query(&self, searcher: &Searcher, question: &str) -> Result<BooleanQuery, StoreError> {
+        let mut clauses = Vec::new();
+        for term in self.terms(question) {
+            let term = match searcher.doc_freq(&term)? {
+                0 => spelling::nearest(searcher, self.fields.text, &term)?.unwrap_or(term),
+                _ => term,
+            };
             let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(query) as Box<dyn Query>)
-        });
-        BooleanQuery::new(clauses.collect())
+            clauses.push((Occur::Should, Box::new(query) as Box<dyn Query>));
+        }
+        Ok(BooleanQuery::new(clauses))
     }
 
     fn terms(&self, text: &str) -> Vec<Term> {
+        let terms = self.terms_and_positions(text).into_iter();
+        terms.map(|(_, term)| term).collect()
+    }
+
+    fn terms_and_positions(&self, text: &str) -> Vec<(usize, Term)> {
         let mut analyzer = analyzer();
         let mut stream = analyzer.token_stream(text);
         let mut terms = Vec::new();
         while stream.advance() {
-            terms.push(Term::from_field_text(
-                self.fields.text,
-                &stream.token().text,
-            ));
+            let token = stream.token();
+            let term = Term::from_field_text(self.fields.text, &token.text);
+            terms.push((token.position, term));
         }
         terms
     }
@@ -321,7 +345,7 @@ mod tests {
             tempfile::tempdir().map_err(|source| StoreError::io(Path::new("tmp"), source))?;
         let mut writer = TextWriter::open(folder.path())?;
         let bodies = [
-            "Rye bread needs a starter.",
+            "Rye bread needs a starter, and the rover Curiosity.",
             "Volcanoes erupt.",
             "酸面包需要酵母。",
         ];
@@ -346,6 +370,11 @@ mod tests {
         };
         assert_eq!(found("the starter of breads")?, [0]);
         assert_eq!(found("酵母")?, [2]);
+        assert_eq!(found("a volcanoe or a vulcano")?, [1]);
+        assert_eq!(found("startre")?, [0]);
+        assert_eq!(found("rovre")?, [0]);
+        assert_eq!(found("curiosty")?, [0]);
+        assert_eq!(found("quasar")?, [] as [u32; 0]);
         assert_eq!(found("")?, [] as [u32; 0]);
         let scores = reader.scores("erupting volcano", &[0, 1].into())?;
         assert_eq!(scores.keys().collect::<Vec<_>>(), [&(1, 0)]);

@@ -83,6 +83,7 @@ fn answered(
     (question, wanted): (String, Option<Level>),
 ) -> Result<Answered, query::QueryError> {
     let snapshot = &library.snapshot;
+    let asked = query::Question::parse(&question);
     let ranking = match last.take() {
         Some((same, ranking)) if same == question => ranking,
         _ => {
@@ -92,11 +93,11 @@ fn answered(
             } else {
                 weights
             };
-            query::rank(snapshot, encoder, &question, &weights)?
+            query::rank(snapshot, encoder, &asked, &weights)?
         }
     };
     let (_, ranking) = last.insert((question.clone(), ranking));
-    let answer = answer::answer(snapshot, encoder, &question, ranking, wanted)?;
+    let answer = answer::answer(snapshot, encoder, &asked.text, ranking, wanted)?;
     let documents = ranking.documents().take(HITS);
     Ok(Answered {
         wanted,

@@ -202,7 +202,12 @@ fn scan_by_document(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]
 /// Whole questions, from the words to the cited answer.
 fn ask(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]) -> Result<()> {
     let ask = |question: &String| -> std::result::Result<_, query::QueryError> {
-        let ranking = query::rank(snapshot, encoder, question, &FusionWeights::default())?;
+        let ranking = query::rank(
+            snapshot,
+            encoder,
+            &query::Question::plain(question),
+            &FusionWeights::default(),
+        )?;
         answer::answer(snapshot, encoder, question, &ranking, None)
     };
     // The first round warms the page cache.

@@ -2,7 +2,7 @@
 
 use shas::{
     ingest::{self, IndexOptions},
-    query::{FusionWeights, Level, Ranking, Target, rank},
+    query::{FusionWeights, Level, Question, Ranking, Target, rank},
     store::Snapshot,
 };
 
@@ -15,7 +15,7 @@ fn asked(snapshot: &Snapshot, question: &str) -> Ranking {
     rank(
         snapshot,
         &ENCODER,
-        question,
+        &Question::plain(question),
         &FusionWeights::default().without_reader(),
     )
     .expect("ranks")

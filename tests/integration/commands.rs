@@ -209,3 +209,33 @@ fn every_command_has_help_with_an_example() {
     }
     assert!(count >= 9);
 }
+
+/// Paths of what a search finds.
+fn found(question: &str) -> Vec<String> {
+    let printed = json(&["search", "--json", "--limit", "10", question]);
+    let hits = printed["hits"].as_array().expect("an array").iter();
+    hits.map(|hit| hit["path"].as_str().expect("a path").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_search_keeps_to_its_conditions() {
+    let astronomy = found("path:astronomy/ rover");
+    assert!(astronomy.len() > 3, "{astronomy:?}");
+    assert!(astronomy.iter().all(|path| path.starts_with("Astronomy/")));
+    assert!(!found("-path:Astronomy/ rover").contains(&"Astronomy/Mars.md".to_owned()));
+    assert_eq!(found("\"6 August 2012\" landing"), ["Astronomy/Mars.md"]);
+    assert!(!found("planets -curiosity").is_empty());
+    assert!(
+        !found("red planet -curiosity -\"olympus mons\"").contains(&"Astronomy/Mars.md".to_owned())
+    );
+    assert_eq!(
+        found("\"a sentence that nobody wrote here\""),
+        [] as [&str; 0]
+    );
+}
+
+#[test]
+fn a_misspelled_word_is_understood() {
+    assert_eq!(found("curiosty rovre")[0], "Astronomy/Mars.md");
+}

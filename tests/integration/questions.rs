@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shas::{
     answer::answer,
-    query::{FusionWeights, Level, rank},
+    query::{FusionWeights, Level, Question as Asked, rank},
 };
 
 use crate::vault::{ENCODER, corpus, project, snapshot};
@@ -61,7 +61,13 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
         .filter(|question| question.kind != "synthesis")
     {
         let weights = FusionWeights::default().without_reader();
-        let ranking = rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks");
+        let ranking = rank(
+            &snapshot,
+            &ENCODER,
+            &Asked::plain(&question.question),
+            &weights,
+        )
+        .expect("ranks");
         let paths: Vec<&str> = ranking
             .documents()
             .take(5)
@@ -89,7 +95,13 @@ fn the_reader_reads_the_best_passages() {
     let mut moved = 0;
     for question in questions().iter().step_by(30) {
         let rank = |weights: FusionWeights| {
-            rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks")
+            rank(
+                &snapshot,
+                &ENCODER,
+                &Asked::plain(&question.question),
+                &weights,
+            )
+            .expect("ranks")
         };
         let first = rank(FusionWeights::default().without_reader());
         assert!(first.passages.iter().all(|own| own.parts.reader == 0.0));
@@ -110,7 +122,13 @@ fn every_citation_is_verbatim() {
     let snapshot = snapshot();
     for question in questions() {
         let weights = FusionWeights::default().without_reader();
-        let ranking = rank(&snapshot, &ENCODER, &question.question, &weights).expect("ranks");
+        let ranking = rank(
+            &snapshot,
+            &ENCODER,
+            &Asked::plain(&question.question),
+            &weights,
+        )
+        .expect("ranks");
         for level in [None, Some(Level::Domain), Some(Level::Document)] {
             let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, level);
             let answer = answer.expect("answers");
