@@ -39,9 +39,25 @@ impl std::fmt::Display for Level {
 
 /// The tree above the documents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Nodes")]
 pub struct Tree {
     /// Parents before children; of one level the largest first.
     pub nodes: Vec<Node>,
+    /// Places of the nodes, by their ids.
+    #[serde(skip)]
+    by_id: Vec<u32>,
+}
+
+/// A tree as it is stored.
+#[derive(Deserialize)]
+struct Nodes {
+    nodes: Vec<Node>,
+}
+
+impl From<Nodes> for Tree {
+    fn from(stored: Nodes) -> Self {
+        Self::new(stored.nodes)
+    }
 }
 
 /// A group of documents.
@@ -67,7 +83,9 @@ impl Tree {
     /// Puts nodes in order: the broadest first, and of one level the largest.
     pub fn new(mut nodes: Vec<Node>) -> Self {
         nodes.sort_by_key(|node| (Reverse(node.level), Reverse(node.n_documents), node.id));
-        Self { nodes }
+        let mut by_id: Vec<u32> = (0..nodes.len() as u32).collect();
+        by_id.sort_by_key(|&place| nodes[place as usize].id);
+        Self { nodes, by_id }
     }
 
     /// Gives every node the id of the one in `before` that most of its documents were in, if they were most of that.
@@ -114,7 +132,11 @@ impl Tree {
 
     /// The node with this id.
     pub fn node(&self, id: u64) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.id == id)
+        let of = |place: &u32| self.nodes.get(*place as usize);
+        let found = self
+            .by_id
+            .binary_search_by_key(&Some(id), |place| of(place).map(|node| node.id));
+        of(&self.by_id[found.ok()?])
     }
 
     /// Index of every node, by id.

@@ -156,14 +156,19 @@ impl<'a> Names<'a> {
             .iter()
             .map(|group| self.shares(group.members))
             .collect();
+        let mut of_parent: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (own, group) in groups.iter().enumerate() {
+            of_parent.entry(group.parent).or_default().push(own);
+        }
         let mut taken: BTreeSet<String> = BTreeSet::new();
         groups
             .iter()
             .enumerate()
             .map(|(own, group)| {
-                let siblings: Vec<&HashMap<&str, f32>> = (0..groups.len())
-                    .filter(|&other| other != own && groups[other].parent == group.parent)
-                    .map(|other| &totals[other])
+                let siblings: Vec<&HashMap<&str, f32>> = of_parent[&group.parent]
+                    .iter()
+                    .filter(|&&other| other != own)
+                    .map(|&other| &totals[other])
                     .collect();
                 let title = self.index_notes.of(group.members);
                 let title = title.map(|note| self.documents[note].title.to_owned());
@@ -179,8 +184,9 @@ impl<'a> Names<'a> {
     /// Of the first sentences of the documents nearest to `vector`, the one that says most of what all share.
     pub fn summary(&self, members: &[usize], vector: &[f32]) -> String {
         let similarity = |own: usize| product(self.documents[own].vector, vector);
-        let mut order = members.to_vec();
-        order.sort_by(|&a, &b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(&b)));
+        let similar = members.iter().map(|&own| (similarity(own), own));
+        let mut order: Vec<(f32, usize)> = similar.collect();
+        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         order.truncate(SUMMARY_DOCUMENTS);
         let shares = self.shares(members);
         let weight = |sentence: &str| {
@@ -192,7 +198,7 @@ impl<'a> Names<'a> {
             let words = sentence.unicode_words().count().max(1) as f32;
             shared.sum::<f32>() / words.sqrt()
         };
-        let sentences = order.iter().flat_map(|&own| &self.leads[own]);
+        let sentences = order.iter().flat_map(|&(_, own)| &self.leads[own]);
         let best = sentences.map(|sentence| (weight(sentence), sentence));
         best.fold((f32::MIN, ""), |best, (weight, sentence)| {
             match weight > best.0 {

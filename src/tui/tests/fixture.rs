@@ -107,7 +107,7 @@ pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
             nodes.push(node);
         }
     }
-    body.tree = Tree { nodes };
+    body.tree = Tree::new(nodes);
     publish(&index, &body);
     Fixture {
         corpus,
