@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use super::{
     Edge, Level, Node, Tree, TreeDocument, TreeOptions,
-    cluster::{k_means, link, means, modularity},
-    graph::{Graph, joint_vectors},
+    cluster::{Bounds, k_means, link, means, modularity},
+    graph::Graph,
+    joint::Joint,
     naming::{Group, Names},
+    partition::partition,
+    rows::{Precision, Rows},
 };
 use crate::ops::similarity::{normalise, product};
 
@@ -34,36 +39,114 @@ struct Layer {
 
 /// Groups documents into entities, categories and domains and names every group.
 pub fn build(documents: &[TreeDocument], links: &[Edge], options: &TreeOptions) -> Tree {
+    build_watched(documents, links, options, &|_| ())
+}
+
+/// Builds as [`build`] does, and says what it begins.
+pub fn build_watched(
+    documents: &[TreeDocument],
+    links: &[Edge],
+    options: &TreeOptions,
+    watch: &dyn Fn(Stage),
+) -> Tree {
     if documents.is_empty() {
         return Tree::default();
     }
-    let vectors = joint_vectors(documents, options.seed);
-    let graph = Graph::new(documents, &vectors, links, options);
-    let smoothed = graph.diffuse(&vectors, options.diffusion_rounds);
-    let categories = categories(&graph, &smoothed, options);
-    let mut layers = layers_above(&graph, &categories, options);
+    watch(Stage::Vectors);
+    let precision = match options.is_large(documents.len()) {
+        true => Precision::Half,
+        false => Precision::Full,
+    };
+    let joint = Joint::new(documents, options.seed, precision);
+    let mut rows = joint.rows();
+    watch(Stage::Neighbours);
+    let graph = Graph::new(documents, &rows, links, options);
+    watch(Stage::Diffusion);
+    graph.diffuse(&mut rows, options.diffusion_rounds);
+    watch(Stage::Categories);
+    let sizes = sizes_below(documents.len(), options);
+    let level = Level::Category(sizes.len() as u8);
+    let middle = match options.is_large(documents.len()) {
+        true => large_categories(level, &rows, options),
+        false => categories(level, &graph, &rows, options),
+    };
+    watch(Stage::Above);
+    let mut layers = layers_above(&graph, &middle, options);
     layers.reverse();
+    layers.push(middle);
+    watch(Stage::Below);
     // Six rounds blur what tells entities apart.
-    let smoothed = graph.diffuse(&vectors, ENTITY_DIFFUSION_ROUNDS);
-    let entities = entities(&smoothed, &categories, options);
-    layers.push(categories);
-    layers.push(entities);
+    drop(rows);
+    let mut rows = joint.rows();
+    drop(joint);
+    graph.diffuse(&mut rows, ENTITY_DIFFUSION_ROUNDS);
+    drop(graph);
+    for (below, &size) in sizes.iter().enumerate().rev() {
+        let level = match below {
+            0 => Level::Entity,
+            below => Level::Category(below as u8),
+        };
+        let layer = layer_below(level, &rows, &layers[layers.len() - 1], size, options.seed);
+        layers.push(layer);
+    }
+    drop(rows);
+    watch(Stage::Names);
     nodes(documents, links, &layers)
 }
 
+/// What building a tree is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Vectors,
+    Neighbours,
+    Diffusion,
+    Categories,
+    Above,
+    Below,
+    Names,
+}
+
+/// The middle's number of clusters: near n / 30, as far as there may be so many.
+fn n_categories(n_documents: usize, factor: f64, options: &TreeOptions) -> usize {
+    let ideal = n_documents as f64 / (options.entity_size * options.category_size) as f64;
+    ((ideal * factor).round() as usize).clamp(1, MAX_CATEGORIES)
+}
+
+/// Documents of a node in each layer below the middle, of entities first; more layers where the middle is coarse.
+fn sizes_below(n_documents: usize, options: &TreeOptions) -> Vec<usize> {
+    let categories = n_categories(n_documents, 1.0, options);
+    let entities = n_documents as f64 / (categories * options.entity_size) as f64;
+    let n_layers = (entities.ln() / (MAX_TOP as f64).ln()).ceil().max(1.0);
+    let ratio = entities.powf(1.0 / n_layers);
+    let sizes = (0..n_layers as i32).map(|layer| options.entity_size as f64 * ratio.powi(layer));
+    sizes.map(|size| size.round() as usize).collect()
+}
+
 /// The middle: k-means at the count near n / 30 whose partition has the best modularity.
-fn categories(graph: &Graph, vectors: &[Vec<f32>], options: &TreeOptions) -> Layer {
+fn categories(level: Level, graph: &Graph, rows: &Rows, options: &TreeOptions) -> Layer {
+    let vectors = rows.gather(0..rows.len());
     let members: Vec<usize> = (0..vectors.len()).collect();
-    let ideal = vectors.len() as f64 / (options.entity_size * options.category_size) as f64;
-    let bound = |factor: f64| ((ideal * factor).round() as usize).clamp(1, MAX_CATEGORIES);
+    let bound = |factor: f64| n_categories(vectors.len(), factor, options);
     let (least, most) = (bound(0.95), bound(1.2));
     // A handful of counts between the bounds is enough to find the bend.
     let step = ((most - least) / 4).max(1);
     let candidates = (least..=most).step_by(step).map(|count| {
-        let assigned = even_k_means(vectors, &members, count, options.seed);
+        let assigned = even_k_means(&vectors, &members, count, options.seed);
         (n_clusters(&assigned), assigned)
     });
-    best_layer(Level::Category(1), graph, candidates)
+    best_layer(level, graph, candidates)
+}
+
+/// The middle of a large library: among so many clusters no count stands out.
+fn large_categories(level: Level, rows: &Rows, options: &TreeOptions) -> Layer {
+    let count = n_categories(rows.len(), 1.0, options);
+    let least = rows.len() / (count * SMALL_SHARE);
+    let (assigned, count) = partition(rows, count, least.max(2), options.seed);
+    Layer {
+        level,
+        assigned,
+        count,
+    }
 }
 
 /// The partition of the best modularity; of equals, the one with fewer clusters.
@@ -84,7 +167,7 @@ fn best_layer(
     best.map_or_else(
         || Layer {
             level,
-            assigned: vec![0; graph.edges.len()],
+            assigned: vec![0; graph.len()],
             count: 1,
         },
         |(_, layer)| layer,
@@ -98,6 +181,17 @@ fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec
     } else {
         options.domain_size
     };
+    let bounds = match options.is_large(graph.len()) {
+        true => Bounds {
+            least: 2,
+            most: 2 * ratio,
+        },
+        // In a library of few subjects one may well stand alone.
+        false => Bounds {
+            least: 1,
+            most: usize::MAX,
+        },
+    };
     let mut layers: Vec<Layer> = Vec::new();
     let mut below = categories;
     loop {
@@ -105,7 +199,7 @@ fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec
         let is_top = count <= MAX_TOP;
         let level = match is_top {
             true => Level::Domain,
-            false => Level::Category(layers.len() as u8 + 2),
+            false => below.level.above(),
         };
         // How many subjects a library has is its own affair, so the top may be one narrower.
         let least = if is_top && count > 2 {
@@ -114,9 +208,9 @@ fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec
             count
         };
         let candidates = (least..=count).map(|count| {
-            let group = link(graph, &below.assigned, below.count, count);
+            let group = link(graph, &below.assigned, below.count, count, bounds);
             let groups = below.assigned.iter().map(|&cluster| group[cluster]);
-            (count, groups.collect())
+            (n_clusters(&group), groups.collect())
         });
         layers.push(best_layer(level, graph, candidates));
         if is_top {
@@ -126,29 +220,44 @@ fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec
     }
 }
 
-/// Downwards: k-means inside each category.
-fn entities(vectors: &[Vec<f32>], categories: &Layer, options: &TreeOptions) -> Layer {
-    let mut assigned = vec![0; vectors.len()];
-    let mut total = 0;
-    for category in 0..categories.count {
-        let members: Vec<usize> = (0..vectors.len())
-            .filter(|&own| categories.assigned[own] == category)
-            .collect();
+/// Downwards: k-means inside each node of the layer above.
+fn layer_below(level: Level, rows: &Rows, above: &Layer, size: usize, seed: u64) -> Layer {
+    let parents = members(above);
+    let parts = parents.par_iter().map(|members| {
         if members.is_empty() {
-            continue;
+            return Vec::new();
         }
-        let count = (members.len() + options.entity_size / 2) / options.entity_size;
-        let count = count.clamp(1, MAX_CHILDREN);
-        for group in within_bounds(vectors, members, count, options.seed) {
-            group.iter().for_each(|&member| assigned[member] = total);
-            total += 1;
+        let vectors = rows.gather(members.iter().copied());
+        let all: Vec<usize> = (0..vectors.len()).collect();
+        let count = ((all.len() + size / 2) / size).clamp(1, MAX_CHILDREN);
+        match level {
+            Level::Entity => within_bounds(&vectors, all, count, seed),
+            _ => groups(&all, even_k_means(&vectors, &all, count, seed)),
+        }
+    });
+    let parts: Vec<Vec<Vec<usize>>> = parts.collect();
+    let mut assigned = vec![0; rows.len()];
+    let mut count = 0;
+    for (members, parts) in parents.iter().zip(parts) {
+        for part in parts {
+            part.iter().for_each(|&own| assigned[members[own]] = count);
+            count += 1;
         }
     }
     Layer {
-        level: Level::Entity,
+        level,
         assigned,
-        count: total,
+        count,
     }
+}
+
+/// The members of each cluster.
+fn groups(members: &[usize], clusters: Vec<usize>) -> Vec<Vec<usize>> {
+    let mut groups = vec![Vec::new(); n_clusters(&clusters)];
+    for (&member, cluster) in members.iter().zip(clusters) {
+        groups[cluster].push(member);
+    }
+    groups
 }
 
 /// Parts `members` into about `count` groups of at most [`MAX_CHILDREN`], as far as they can be told apart.
@@ -158,11 +267,7 @@ fn within_bounds(
     count: usize,
     seed: u64,
 ) -> Vec<Vec<usize>> {
-    let clusters = even_k_means(vectors, &members, count, seed);
-    let mut groups = vec![Vec::new(); n_clusters(&clusters)];
-    for (&member, cluster) in members.iter().zip(clusters) {
-        groups[cluster].push(member);
-    }
+    let groups = groups(&members, even_k_means(vectors, &members, count, seed));
     let total = groups.len();
     if total == 1 {
         return groups;
@@ -228,8 +333,9 @@ fn n_clusters(clusters: &[usize]) -> usize {
 /// Nodes of all layers, top-down, with names contrastive against siblings.
 fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tree {
     let names = Names::new(documents, links);
-    let mut tree = Tree::default();
-    let mut ids_above: Vec<u64> = vec![0];
+    let mut nodes: Vec<Node> = Vec::new();
+    // Where the nodes of the layer above begin, and the one that each document is in.
+    let mut first_above = 0;
     let mut above_of: Vec<usize> = vec![0; documents.len()];
     let mut paths_above: Vec<Vec<String>> = vec![Vec::new()];
     for (depth, layer) in layers.iter().enumerate() {
@@ -251,37 +357,48 @@ fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tree {
             .zip(&named)
             .map(|(group, name)| [group.path, std::slice::from_ref(name)].concat())
             .collect();
-        let mut ids = Vec::with_capacity(layer.count);
-        for ((members, group), name) in members.iter().zip(&groups).zip(named) {
-            let vector = mean(documents, members);
-            let id = node_id(layer.level, documents, members);
-            let parent = (depth > 0).then(|| ids_above[group.parent]);
-            if let Some(parent) = tree.nodes.iter_mut().find(|node| Some(node.id) == parent) {
-                parent.children.push(id);
+        let fresh = groups.par_iter().zip(named);
+        let fresh = fresh.map(|(group, name)| node(documents, &names, layer.level, group, name));
+        let mut fresh: Vec<Node> = fresh.collect();
+        for (node, group) in fresh.iter_mut().zip(&groups) {
+            if depth > 0 {
+                let parent = &mut nodes[first_above + group.parent];
+                parent.children.push(node.id);
+                node.parent = Some(parent.id);
             }
-            let is_entity = layer.level == Level::Entity;
-            tree.nodes.push(Node {
-                id,
-                level: layer.level,
-                name,
-                summary: names.summary(members, &vector),
-                parent,
-                children: Vec::new(),
-                documents: members
-                    .iter()
-                    .filter(|_| is_entity)
-                    .map(|&own| documents[own].id)
-                    .collect(),
-                n_documents: members.len() as u32,
-                vector,
-            });
-            ids.push(id);
         }
-        ids_above = ids;
+        first_above = nodes.len();
+        nodes.append(&mut fresh);
         paths_above = paths;
         above_of.clone_from(&layer.assigned);
     }
-    Tree::new(tree.nodes)
+    Tree::new(nodes)
+}
+
+/// The node of a group, without its place in the tree.
+fn node(
+    documents: &[TreeDocument],
+    names: &Names,
+    level: Level,
+    group: &Group,
+    name: String,
+) -> Node {
+    let vector = mean(documents, group.members);
+    let documents_of = |own: &usize| documents[*own].id;
+    Node {
+        id: node_id(level, documents, group.members),
+        level,
+        name,
+        summary: names.summary(group.members, &vector),
+        parent: None,
+        children: Vec::new(),
+        documents: match level {
+            Level::Entity => group.members.iter().map(documents_of).collect(),
+            _ => Vec::new(),
+        },
+        n_documents: group.members.len() as u32,
+        vector,
+    }
 }
 
 fn members(layer: &Layer) -> Vec<Vec<usize>> {
@@ -349,7 +466,7 @@ mod tests {
             .collect()
     }
 
-    fn built(library: &[(String, String, Vec<f32>)]) -> Tree {
+    fn built(library: &[(String, String, Vec<f32>)], exact_documents: usize) -> Tree {
         let documents: Vec<TreeDocument> = library
             .iter()
             .enumerate()
@@ -363,13 +480,21 @@ mod tests {
                 vector,
             })
             .collect();
-        build(&documents, &[], &TreeOptions::default())
+        let options = TreeOptions {
+            exact_documents,
+            ..TreeOptions::default()
+        };
+        build(&documents, &[], &options)
     }
 
     #[test]
     fn every_document_has_one_place_and_every_node_a_parent() {
-        for (groups, size) in [(1, 1), (1, 2), (2, 3), (4, 5), (6, 25), (6, 130)] {
-            let tree = built(&library(groups, size));
+        let sizes = [(1, 1), (1, 2), (2, 3), (4, 5), (6, 25), (6, 130)];
+        let all = sizes
+            .into_iter()
+            .flat_map(|size| [(size, usize::MAX), (size, 0)]);
+        for ((groups, size), exact_documents) in all {
+            let tree = built(&library(groups, size), exact_documents);
             let mut placed: Vec<u32> = tree
                 .nodes
                 .iter()
@@ -397,7 +522,7 @@ mod tests {
             );
             assert_eq!(
                 tree,
-                built(&library(groups, size)),
+                built(&library(groups, size), exact_documents),
                 "the tree is the same in each run"
             );
         }
@@ -405,7 +530,7 @@ mod tests {
 
     #[test]
     fn a_small_vault_has_the_designed_shape() {
-        let tree = built(&library(6, 25));
+        let tree = built(&library(6, 25), usize::MAX);
         let count = |level| tree.nodes.iter().filter(|node| node.level == level).count();
         assert!(
             (12..=18).contains(&count(Level::Entity)),
@@ -414,5 +539,20 @@ mod tests {
         );
         assert!((4..=6).contains(&count(Level::Category(1))));
         assert!((2..=3).contains(&count(Level::Domain)));
+    }
+    #[test]
+    fn a_coarse_middle_has_more_layers_below() {
+        let options = TreeOptions::default();
+        let check = |n_documents: usize, expected: &[usize]| {
+            assert_eq!(
+                sizes_below(n_documents, &options),
+                expected,
+                "{n_documents}"
+            );
+        };
+        check(1, &[10]);
+        check(10_000, &[10]);
+        check(200_000, &[10]);
+        check(1_000_000, &[10, 71]);
     }
 }

@@ -11,6 +11,8 @@ const RESTARTS: u64 = 4;
 const TOLERANCE: f32 = 5e-6;
 /// Products of a round from which on one start is enough: among many clusters no single one matters.
 const MANY_PRODUCTS: usize = 200_000;
+/// More than what rounding adds to a similarity and to the way of a centre.
+const ROUNDING: f32 = 1e-4;
 /// What chance counts in modularity: above 1, large clusters are held against a partition.
 const RESOLUTION: f64 = 2.0;
 
@@ -23,18 +25,22 @@ pub fn k_means(vectors: &[Vec<f32>], members: &[usize], count: usize, seed: u64)
     };
     let runs = (0..restarts).map(|restart| {
         let mut centres = first_centres(vectors, members, count, seed.wrapping_add(restart * 977));
+        let mut fits = Fits::new(vectors, members, &centres);
         let mut assigned = Vec::new();
         let mut total = f32::MIN;
-        for _ in 0..ROUNDS {
-            let nearest = nearest(vectors, members, &centres);
-            let sum: f32 = nearest.iter().map(|(_, similarity)| similarity).sum();
-            assigned = nearest.iter().map(|(cluster, _)| *cluster).collect();
-            refill(&mut assigned, &nearest, count);
+        for round in 0..ROUNDS {
+            let sum: f32 = fits.nearest.iter().map(|(_, similarity)| similarity).sum();
+            assigned = fits.nearest.iter().map(|(cluster, _)| *cluster).collect();
+            refill(&mut assigned, &fits.nearest, count);
             if sum <= total + TOLERANCE * members.len() as f32 {
                 break;
             }
             total = sum;
-            centres = means(vectors, members, &assigned, count);
+            if round + 1 < ROUNDS {
+                let next = means(vectors, members, &assigned, count);
+                fits.follow(vectors, members, &centres, &next);
+                centres = next;
+            }
         }
         (total, assigned)
     });
@@ -42,29 +48,52 @@ pub fn k_means(vectors: &[Vec<f32>], members: &[usize], count: usize, seed: u64)
     best.map(|(_, assigned)| assigned).unwrap_or_default()
 }
 
+/// How many clusters a group may have; a smaller one is merged with what it is nearest to.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub least: usize,
+    pub most: usize,
+}
+
 /// Merges clusters by the average edge weight between them until `count` are left; returns each one's group.
-pub fn link(graph: &Graph, assigned: &[usize], clusters: usize, count: usize) -> Vec<usize> {
+pub fn link(
+    graph: &Graph,
+    assigned: &[usize],
+    clusters: usize,
+    count: usize,
+    bounds: Bounds,
+) -> Vec<usize> {
     let mut between = vec![vec![0f64; clusters]; clusters];
     let mut sizes = vec![0f64; clusters];
-    for (own, edges) in graph.edges.iter().enumerate() {
+    for own in 0..graph.len() {
         sizes[assigned[own]] += 1.0;
-        for &(other, weight) in edges {
-            between[assigned[own]][assigned[other]] += f64::from(weight);
+        for &(other, weight) in graph.edges(own) {
+            between[assigned[own]][assigned[other as usize]] += f64::from(weight);
         }
     }
+    let mut children = vec![1; clusters];
     let mut group: Vec<usize> = (0..clusters).collect();
     let mut open: Vec<usize> = (0..clusters).collect();
-    while open.len() > count.max(1) {
-        let mut best = (f64::MIN, 0, 1);
+    loop {
+        let are_few = open.len() <= count.max(1);
+        let may_merge = |a: usize, b: usize| {
+            let is_small = children[a].min(children[b]) < bounds.least;
+            children[a] + children[b] <= bounds.most && (is_small || !are_few)
+        };
+        let mut best = None;
         for (at, &a) in open.iter().enumerate() {
             for (beside, &b) in open.iter().enumerate().skip(at + 1) {
                 let average = between[a][b] / (sizes[a] * sizes[b]).max(1.0);
-                if average > best.0 {
-                    best = (average, at, beside);
+                let is_better = best.is_none_or(|(most, _, _)| average > most);
+                if is_better && may_merge(a, b) {
+                    best = Some((average, at, beside));
                 }
             }
         }
-        let (kept, gone) = (open[best.1], open.remove(best.2));
+        let Some((_, at, beside)) = best else {
+            break;
+        };
+        let (kept, gone) = (open[at], open.remove(beside));
         let (to_gone, of_gone): (Vec<f64>, Vec<f64>) = (
             between.iter().map(|row| row[gone]).collect(),
             between[gone].clone(),
@@ -74,6 +103,7 @@ pub fn link(graph: &Graph, assigned: &[usize], clusters: usize, count: usize) ->
         let to_kept = between.iter_mut().zip(to_gone);
         to_kept.for_each(|(row, gone)| row[kept] += gone);
         sizes[kept] += sizes[gone];
+        children[kept] += children[gone];
         group
             .iter_mut()
             .filter(|group| **group == gone)
@@ -93,10 +123,10 @@ pub fn link(graph: &Graph, assigned: &[usize], clusters: usize, count: usize) ->
 pub fn modularity(graph: &Graph, assigned: &[usize], clusters: usize) -> f64 {
     let mut inside = vec![0f64; clusters];
     let mut degrees = vec![0f64; clusters];
-    for (own, edges) in graph.edges.iter().enumerate() {
-        for &(other, weight) in edges {
+    for own in 0..graph.len() {
+        for &(other, weight) in graph.edges(own) {
             degrees[assigned[own]] += f64::from(weight);
-            if assigned[own] == assigned[other] {
+            if assigned[own] == assigned[other as usize] {
                 inside[assigned[own]] += f64::from(weight);
             }
         }
@@ -110,7 +140,7 @@ pub fn modularity(graph: &Graph, assigned: &[usize], clusters: usize) -> f64 {
 }
 
 /// Far-apart starts: each next centre is drawn by its distance from those before (k-means++).
-fn first_centres(
+pub fn first_centres(
     vectors: &[Vec<f32>],
     members: &[usize],
     count: usize,
@@ -137,17 +167,70 @@ fn first_centres(
     centres
 }
 
-fn nearest(vectors: &[Vec<f32>], members: &[usize], centres: &[Vec<f32>]) -> Vec<(usize, f32)> {
-    members
-        .par_iter()
-        .map(|&member| {
-            let similar = products(&vectors[member], centres).into_iter().enumerate();
-            similar.fold(
-                (0, f32::MIN),
-                |best, next| if next.1 > best.1 { next } else { best },
-            )
-        })
-        .collect()
+/// The nearest centre of every member.
+///
+/// A centre that has moved by d is nearer to a member by d at most, so few others are looked at again.
+struct Fits {
+    /// The centre and its similarity.
+    nearest: Vec<(usize, f32)>,
+    /// What the similarity to each centre is at most, `[members, centres]`.
+    ceilings: Vec<f32>,
+}
+
+impl Fits {
+    fn new(vectors: &[Vec<f32>], members: &[usize], centres: &[Vec<f32>]) -> Self {
+        let mut nearest = vec![(0, f32::MIN); members.len()];
+        let mut ceilings = vec![0f32; members.len() * centres.len()];
+        let rows = ceilings.par_chunks_exact_mut(centres.len());
+        let own = rows.zip(members).zip(&mut nearest);
+        own.for_each(|((ceilings, &member), nearest)| {
+            ceilings.copy_from_slice(&products(&vectors[member], centres));
+            for (centre, &similarity) in ceilings.iter().enumerate() {
+                if similarity > nearest.1 {
+                    *nearest = (centre, similarity);
+                }
+            }
+        });
+        Self { nearest, ceilings }
+    }
+
+    /// Finds the nearest centres when all have moved from `before` to `centres`; of equally near ones it is the first.
+    fn follow(
+        &mut self,
+        vectors: &[Vec<f32>],
+        members: &[usize],
+        before: &[Vec<f32>],
+        centres: &[Vec<f32>],
+    ) {
+        let moved: Vec<f32> = before
+            .iter()
+            .zip(centres)
+            .map(|(a, b)| distance(a, b))
+            .collect();
+        let rows = self.ceilings.par_chunks_exact_mut(centres.len());
+        let own = rows.zip(members).zip(&mut self.nearest);
+        own.for_each(|((ceilings, &member), nearest)| {
+            let pairs = ceilings.iter_mut().zip(&moved);
+            pairs.for_each(|(ceiling, moved)| *ceiling += moved);
+            let mut best = (nearest.0, product(&vectors[member], &centres[nearest.0]));
+            ceilings[best.0] = best.1;
+            for (centre, ceiling) in ceilings.iter_mut().enumerate() {
+                if centre == nearest.0 || *ceiling + ROUNDING < best.1 {
+                    continue;
+                }
+                *ceiling = product(&vectors[member], &centres[centre]);
+                if *ceiling > best.1 || *ceiling == best.1 && centre < best.0 {
+                    best = (centre, *ceiling);
+                }
+            }
+            *nearest = best;
+        });
+    }
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
+    squares.sum::<f32>().sqrt()
 }
 
 /// Gives every empty cluster the member that fits its own cluster least.

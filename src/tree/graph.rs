@@ -1,14 +1,19 @@
 //! The neighbour graph of documents, and the smoothing of vectors over it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::{Edge, TreeDocument, TreeOptions, words};
-use crate::ops::similarity::{normalise, products};
+use super::{
+    Edge, TreeDocument, TreeOptions,
+    neighbours::{Neighbours, approximate, exact},
+    rows::Rows,
+};
+use crate::ops::{
+    pointwise::{Block, LANES},
+    similarity::normalise,
+};
 
-/// Dimensions that words are projected to.
-const LEXICAL_DIMENSIONS: usize = 100;
 /// How sharply an edge falls with distance.
 const TEMPERATURE: f32 = 0.1;
 /// What a document keeps of its own vector in each round.
@@ -19,74 +24,10 @@ const FOLDER_BONUS: f32 = 0.1;
 
 /// Neighbours and edge weights of every document, symmetric.
 pub struct Graph {
-    pub edges: Vec<Vec<(usize, f32)>>,
-}
-
-/// The model's vectors beside lexical ones, each of length 1, then together.
-///
-/// The model reads English: where a text is Chinese, Japanese or Korean its vector says little more than that,
-/// and counts as little.
-pub fn joint_vectors(documents: &[TreeDocument], seed: u64) -> Vec<Vec<f32>> {
-    let counts: Vec<BTreeMap<String, f32>> = documents
-        .par_iter()
-        .map(|document| {
-            let mut counts = BTreeMap::new();
-            let parts = [
-                document.title,
-                document.title,
-                &document.tags.join(" ").replace('/', " "),
-            ];
-            let text = parts.join("\n") + "\n" + &words::plain(document.text);
-            for term in words::terms(&text) {
-                *counts.entry(term).or_default() += 1.0;
-            }
-            counts
-        })
-        .collect();
-    let mut frequency: HashMap<&str, f32> = HashMap::new();
-    for counts in &counts {
-        counts
-            .keys()
-            .for_each(|term| *frequency.entry(term).or_default() += 1.0);
-    }
-    let total = documents.len() as f32;
-    documents
-        .par_iter()
-        .zip(&counts)
-        .map(|(document, counts)| {
-            let mut lexical = vec![0f32; LEXICAL_DIMENSIONS];
-            for (term, count) in counts {
-                let documents = frequency[term.as_str()];
-                if documents >= 2.0 || total < 3.0 {
-                    let weight = (1.0 + count.ln()) * ((total + 1.0) / (documents + 0.5)).ln();
-                    project(term, weight, seed, &mut lexical);
-                }
-            }
-            normalise(&mut lexical);
-            let read = 1.0 - words::cjk_share(document.text);
-            let mut joint: Vec<f32> = document.vector.iter().map(|value| read * value).collect();
-            joint.extend(lexical);
-            normalise(&mut joint);
-            joint
-        })
-        .collect()
-}
-
-/// Adds a term at its random signs: a random projection whose matrix is never held.
-fn project(term: &str, weight: f32, seed: u64, lexical: &mut [f32]) {
-    let mut state = term
-        .bytes()
-        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    let mut bits = 0u64;
-    for (index, value) in lexical.iter_mut().enumerate() {
-        if index % 64 == 0 {
-            bits = split_mix(&mut state);
-        }
-        *value += if bits & 1 == 0 { weight } else { -weight };
-        bits >>= 1;
-    }
+    /// All edges, those of one document behind those of another.
+    edges: Vec<(u32, f32)>,
+    /// Where each document's edges end.
+    ends: Vec<usize>,
 }
 
 /// The next number of a seeded sequence (SplitMix64).
@@ -102,107 +43,150 @@ impl Graph {
     /// Joins each document with its nearest neighbours and with those it links to.
     pub fn new(
         documents: &[TreeDocument],
-        vectors: &[Vec<f32>],
+        rows: &Rows,
         links: &[Edge],
         options: &TreeOptions,
     ) -> Self {
-        let folders: Vec<&str> = documents
-            .iter()
-            .map(|document| folder(document.path))
-            .collect();
-        let nearest: Vec<Vec<(usize, f32)>> = (0..vectors.len())
-            .into_par_iter()
-            .map(|own| {
-                let folder_bonus = |other: usize| match folders[own] == folders[other] {
-                    true => FOLDER_BONUS,
-                    false => 0.0,
-                };
-                let mut similar: Vec<(usize, f32)> = products(&vectors[own], vectors)
-                    .into_iter()
-                    .enumerate()
-                    .filter(|&(other, _)| other != own)
-                    .map(|(other, similarity)| (other, similarity + folder_bonus(other)))
-                    .collect();
-                let count = options.neighbours.min(similar.len());
-                if count < similar.len() {
-                    similar.select_nth_unstable_by(count, |a, b| {
-                        b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
-                    });
-                    similar.truncate(count);
-                }
-                similar
-            })
-            .collect();
-        let mut weights: Vec<BTreeMap<usize, f32>> = vec![BTreeMap::new(); vectors.len()];
-        let mut join = |a: usize, b: usize, weight: f32| {
-            for (from, to) in [(a, b), (b, a)] {
-                let held = weights[from].entry(to).or_default();
-                *held = held.max(weight);
-            }
+        let folders = folders(documents);
+        let bonus = |own: usize, other: usize| match folders[own] == folders[other] {
+            true => FOLDER_BONUS,
+            false => 0.0,
         };
-        for (own, nearest) in nearest.iter().enumerate() {
-            for &(other, similarity) in nearest {
-                join(own, other, ((similarity - 1.0) / TEMPERATURE).exp());
+        let nearest = match options.is_large(rows.len()) {
+            true => approximate(rows, options.neighbours, options.seed, &bonus),
+            false => exact(rows, options.neighbours, &bonus),
+        };
+        Self::of(&joined(&nearest, links), rows.len())
+    }
+
+    /// The graph of `pairs`, in both directions; of two between the same documents the heavier counts.
+    fn of(pairs: &[(u32, u32, f32)], len: usize) -> Self {
+        let mut starts = vec![0; len + 1];
+        for &(a, b, _) in pairs {
+            starts[a as usize + 1] += 1;
+            starts[b as usize + 1] += 1;
+        }
+        for own in 0..len {
+            starts[own + 1] += starts[own];
+        }
+        let mut places = starts.clone();
+        let mut edges = vec![(0, 0f32); starts[len]];
+        for &(a, b, weight) in pairs {
+            for (from, to) in [(a, b), (b, a)] {
+                edges[places[from as usize]] = (to, weight);
+                places[from as usize] += 1;
             }
         }
-        // A link is worth a share of what the document's nearest neighbour is worth to it.
-        for link in links.iter().filter(|link| link.from != link.to) {
-            let strongest = |own: usize| {
-                let best = nearest[own]
-                    .iter()
-                    .map(|(_, similarity)| *similarity)
-                    .fold(0.0, f32::max);
-                ((best - 1.0) / TEMPERATURE).exp()
-            };
-            join(
-                link.from,
-                link.to,
-                LINK_WEIGHT * strongest(link.from).min(strongest(link.to)),
-            );
+        let (mut kept, mut ends) = (0, Vec::with_capacity(len));
+        for own in 0..len {
+            let range = starts[own]..starts[own + 1];
+            edges[range.clone()].sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+            let mut last = None;
+            for at in range {
+                if last != Some(edges[at].0) {
+                    last = Some(edges[at].0);
+                    edges[kept] = edges[at];
+                    kept += 1;
+                }
+            }
+            ends.push(kept);
         }
-        Self {
-            edges: weights
-                .into_iter()
-                .map(|edges| edges.into_iter().collect())
-                .collect(),
-        }
+        edges.truncate(kept);
+        edges.shrink_to_fit();
+        Self { edges, ends }
+    }
+
+    /// The number of documents.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Those that a document is joined with, by number, and how closely.
+    pub fn edges(&self, own: usize) -> &[(u32, f32)] {
+        &self.edges[self.range(own)]
+    }
+
+    fn range(&self, own: usize) -> std::ops::Range<usize> {
+        let start = own.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[own]
     }
 
     /// Y ← 0.1·X + 0.9·S·Y with the symmetrically normalised graph S; rows of length 1.
-    pub fn diffuse(&self, vectors: &[Vec<f32>], rounds: usize) -> Vec<Vec<f32>> {
-        let degrees: Vec<f32> = self
-            .edges
-            .iter()
-            .map(|edges| {
-                edges
-                    .iter()
-                    .map(|(_, weight)| weight)
-                    .sum::<f32>()
-                    .max(f32::MIN_POSITIVE)
-            })
-            .collect();
-        let mut smoothed = vectors.to_vec();
-        for _ in 0..rounds {
-            smoothed = (0..vectors.len())
-                .into_par_iter()
-                .map(|own| {
-                    let mut mixed: Vec<f32> =
-                        vectors[own].iter().map(|value| OWN_SHARE * value).collect();
-                    for &(other, weight) in &self.edges[own] {
-                        let share =
-                            (1.0 - OWN_SHARE) * weight / (degrees[own] * degrees[other]).sqrt();
-                        mixed
-                            .iter_mut()
-                            .zip(&smoothed[other])
-                            .for_each(|(sum, value)| *sum += share * value);
+    ///
+    /// No dimension needs another, so a few at a time pass through all rounds, and no second copy is held.
+    pub fn diffuse(&self, rows: &mut Rows, rounds: usize) {
+        let shares = self.shares();
+        for first in (0..rows.dimensions()).step_by(LANES) {
+            let width = LANES.min(rows.dimensions() - first);
+            let mut own: Vec<Block> = vec![[0.0; LANES]; rows.len()];
+            own.par_iter_mut()
+                .enumerate()
+                .for_each(|(row, block)| rows.read(row, first, &mut block[..width]));
+            let mut smoothed = own.clone();
+            let mut next = own.clone();
+            for _ in 0..rounds {
+                next.par_iter_mut().enumerate().for_each(|(row, next)| {
+                    *next = own[row].map(|value| OWN_SHARE * value);
+                    let shares = &shares[self.range(row)];
+                    for ((other, _), share) in self.edges(row).iter().zip(shares) {
+                        let other = &smoothed[*other as usize];
+                        (0..LANES).for_each(|lane| next[lane] += share * other[lane]);
                     }
-                    mixed
-                })
-                .collect();
+                });
+                std::mem::swap(&mut smoothed, &mut next);
+            }
+            rows.update(first, width, |row, values| {
+                values.copy_from_slice(&smoothed[row][..width]);
+            });
         }
-        smoothed.iter_mut().for_each(|vector| normalise(vector));
-        smoothed
+        rows.update(0, rows.dimensions(), |_, vector| normalise(vector));
     }
+
+    /// What each edge counts in a round.
+    fn shares(&self) -> Vec<f32> {
+        let degree = |own| {
+            let weights = self.edges(own).iter().map(|(_, weight)| weight);
+            weights.sum::<f32>().max(f32::MIN_POSITIVE)
+        };
+        let degrees: Vec<f32> = (0..self.len()).map(degree).collect();
+        let shares = (0..self.len()).flat_map(|own| {
+            let share = |&(other, weight): &(u32, f32)| {
+                (1.0 - OWN_SHARE) * weight / (degrees[own] * degrees[other as usize]).sqrt()
+            };
+            self.edges(own).iter().map(share).collect::<Vec<f32>>()
+        });
+        shares.collect()
+    }
+}
+
+/// All pairs of near or linked documents, and how closely they are joined.
+fn joined(nearest: &Neighbours, links: &[Edge]) -> Vec<(u32, u32, f32)> {
+    let weight = |similarity: f32| ((similarity - 1.0) / TEMPERATURE).exp();
+    let pairs = nearest.iter().enumerate().flat_map(|(own, nearest)| {
+        let pair = move |&(other, similarity): &(u32, f32)| (own as u32, other, weight(similarity));
+        nearest.iter().map(pair)
+    });
+    // A link is worth a share of what the document's nearest neighbour is worth to it.
+    let strongest = |own: usize| {
+        let similarities = nearest[own].iter().map(|(_, similarity)| *similarity);
+        weight(similarities.fold(0.0, f32::max))
+    };
+    let links = links.iter().filter(|link| link.from != link.to);
+    let links = links.map(|link| {
+        let weight = LINK_WEIGHT * strongest(link.from).min(strongest(link.to));
+        (link.from as u32, link.to as u32, weight)
+    });
+    pairs.chain(links).collect()
+}
+
+/// The folder of every document, by number.
+fn folders(documents: &[TreeDocument]) -> Vec<u32> {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let folders = documents.iter().map(|document| {
+        let next = numbers.len() as u32;
+        *numbers.entry(folder(document.path)).or_insert(next)
+    });
+    folders.collect()
 }
 
 fn folder(path: &str) -> &str {

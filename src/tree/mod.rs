@@ -8,15 +8,21 @@ mod build;
 mod cluster;
 mod graph;
 mod grow;
+mod joint;
 mod naming;
+mod neighbours;
+mod panels;
+mod partition;
+mod rows;
 mod words;
 
 use std::{cmp::Reverse, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
-pub use build::build;
+pub use build::{Stage, build, build_watched};
 pub use grow::{Growth, OwnedDocument, grow};
+pub use neighbours::recall;
 
 /// A layer of the tree above the documents; categories count upwards from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +30,16 @@ pub enum Level {
     Entity,
     Category(u8),
     Domain,
+}
+
+impl Level {
+    /// The category above this one, or above entities.
+    fn above(self) -> Self {
+        match self {
+            Self::Category(layer) => Self::Category(layer + 1),
+            Self::Entity | Self::Domain => Self::Category(1),
+        }
+    }
 }
 
 impl std::fmt::Display for Level {
@@ -180,6 +196,8 @@ pub struct Edge {
 #[derive(Debug, Clone, Copy)]
 pub struct TreeOptions {
     pub seed: u64,
+    /// Documents up to which neighbours and categories are looked for among all; beyond, among those nearby.
+    pub exact_documents: usize,
     /// Nearest neighbours of a document in the graph.
     pub neighbours: usize,
     /// Rounds in which vectors mix with their neighbours'.
@@ -194,11 +212,19 @@ impl Default for TreeOptions {
     fn default() -> Self {
         Self {
             seed: 7,
+            exact_documents: 20_000,
             neighbours: 15,
             diffusion_rounds: 6,
             entity_size: 10,
             category_size: 3,
             domain_size: 2,
         }
+    }
+}
+
+impl TreeOptions {
+    /// True for a library in which not all pairs can be looked at.
+    fn is_large(&self, n_documents: usize) -> bool {
+        n_documents > self.exact_documents
     }
 }
