@@ -26,7 +26,7 @@
 //! | [`answer`] | sentences with citations, or a node of the tree |
 //! | [`tui`] | the browser: tree, preview, answers |
 //! | [`cli`] | the commands |
-//! | [`eval`] | a side road: figures on sets in the BEIR layout |
+//! | [`eval`] | a side road: figures on sets in the BEIR layout and on gold taxonomies |
 //! | [`train`] | another: weights by recipes |
 //!
 //! # Invariants

@@ -6,6 +6,7 @@ mod colours;
 mod commands;
 mod curves;
 mod eval;
+mod eval_tree;
 mod heat_map;
 mod indexing;
 mod inspect;
@@ -205,6 +206,13 @@ enum Command {
         #[arg(long)]
         binary: bool,
     },
+    /// Measure the tree on gold taxonomies, beside what others make of the same vectors
+    ///
+    /// Groups are compared with the classes at every depth, cut at their number: the widest group is split, from the top
+    /// down, until there are as many. `dendr.` is the dendrogram purity at that depth, F1 that of each class's best
+    /// node, and `binary` is the same with nodes of many parts read as nodes of two, as the peers' are.
+    #[command(after_help = "Example: shas eval-tree data/20ng --cache vectors --limit 2000")]
+    EvalTree(eval_tree::EvalTreeArgs),
     /// Train the model by a recipe
     ///
     /// Stopped at any moment, the same command goes on from the last checkpoint.
@@ -327,6 +335,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             };
             eval::run(common, folders, &options)
         }
+        Command::EvalTree(args) => eval_tree::run(common, args),
         Command::Train(args) => train::run(common, args),
         Command::ReadPdf { file } => read_pdf::run(file),
         Command::Convert {

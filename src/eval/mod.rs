@@ -1,9 +1,13 @@
-//! How good is the ranking? Here is a set in the BEIR layout, gimme its [`Report`].
+//! How good is the ranking? Here is a set in the BEIR layout, gimme its [`Report`]. How good is the tree? [`TreeReport`].
 
 mod learning;
 mod metrics;
+mod tree_quality;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -18,6 +22,9 @@ use crate::{
 
 pub use learning::{FusionRecipe, FusionSet, FusionSource, FusionStage, Learned, learn};
 pub use metrics::Metrics;
+pub use tree_quality::{
+    DepthReport, NamesOfLevel, SystemReport, TreeEvalOptions, TreeReport, evaluate_tree,
+};
 
 /// Lines that are ranked for a question.
 const RANKED: usize = 10;
@@ -33,6 +40,13 @@ pub enum EvalError {
     Query(#[from] QueryError),
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    #[error(
+        "cannot keep vectors in {path}: {source}; give --cache a folder that can be written to"
+    )]
+    Cache {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 }
 
 /// How sets are read and judged.

@@ -57,6 +57,19 @@ impl<'a> Joint<'a> {
     }
 }
 
+/// What the tree compares documents by: the model's vector beside a lexical one, `[n_documents]` rows of length 1.
+pub fn joint_vectors(documents: &[TreeDocument], seed: u64) -> Vec<Vec<f32>> {
+    let joint = Joint::new(documents, seed, Precision::Full);
+    let width = joint.dimensions + LEXICAL_DIMENSIONS;
+    let rows = joint.rows();
+    let vector = |row| {
+        let mut vector = vec![0.0; width];
+        rows.read(row, 0, &mut vector);
+        vector
+    };
+    (0..documents.len()).map(vector).collect()
+}
+
 /// Terms by their idf, projected at random.
 fn lexical(documents: &[TreeDocument], seed: u64, precision: Precision) -> Rows {
     let counts: Vec<BTreeMap<String, f32>> = documents

@@ -21,8 +21,11 @@ use std::{cmp::Reverse, collections::HashMap};
 use serde::{Deserialize, Serialize};
 
 pub use build::{Stage, build, build_watched};
+pub use cluster::k_means;
 pub use grow::{Growth, OwnedDocument, grow};
+pub use joint::joint_vectors;
 pub use neighbours::recall;
+pub use words::terms;
 
 /// A layer of the tree above the documents; categories count upwards from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -24,4 +24,6 @@ mod ranking;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod tree_quality;
+#[cfg(test)]
 mod vault;
