@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, Var};
 use shas::ops::sparse_attention::{KeyLists, KeyRange, N_BUCKETS, sparse_attention};
 
-use super::{Numbers, difference, gpu, values};
+use super::support::{Numbers, difference, gpu, values};
 
 const SIZE: usize = 64;
 /// Weights are rounded to bf16 (2⁻⁹) before they are summed.

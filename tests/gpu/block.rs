@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use shas::model::global::{F32GlobalBlock, GlobalConfig, GlobalWeights};
 
-use super::{Numbers, cosine, gpu, values};
+use super::support::{Numbers, cosine, gpu, values};
 
 const HIDDEN: usize = 384;
 /// Gradients pass three attentions in bf16.

@@ -14,7 +14,10 @@ use shas::{
     ops::granule_keys::KEY_BYTES,
 };
 
-use super::{Numbers, block, cosine, gpu};
+use super::{
+    block,
+    support::{Numbers, cosine, gpu},
+};
 
 const VECTORS: f32 = 0.999;
 /// Keys are 4 bits a dimension, so that a step of one is a difference of its own.

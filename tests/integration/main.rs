@@ -20,6 +20,7 @@ mod links;
 mod model;
 #[cfg(test)]
 mod questions;
+#[cfg(test)]
 mod ranking;
 #[cfg(test)]
 mod tidy;
