@@ -191,7 +191,9 @@ __device__ __forceinline__ void wgmma_64x128x16(float (&sums)[64], uint64_t a, u
         : "l"(a), "l"(b), "r"(accumulate));
 }
 
-// sums[64×64] (+)= a[64×16] · b[16×64]: `a` in registers, `b` a swizzled tile whose rows are the depths.
+// sums[64×64] (+)= a[64×16] · b[16×64]: `a` in registers, `b` a swizzled tile. TRANSPOSED says that b's rows are the
+// depths of the product, otherwise they are its columns.
+template <int TRANSPOSED>
 __device__ __forceinline__ void wgmma_64x64x16(float (&sums)[32], const uint32_t (&a)[4], uint64_t b, int accumulate) {
     asm volatile(
         "{\n"
@@ -200,14 +202,14 @@ __device__ __forceinline__ void wgmma_64x64x16(float (&sums)[32], const uint32_t
         "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
         "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
         "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-        "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n"
+        "{%32, %33, %34, %35}, %36, p, 1, 1, %38;\n"
         "}\n"
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]), "+f"(sums[4]), "+f"(sums[5]), "+f"(sums[6]),
           "+f"(sums[7]), "+f"(sums[8]), "+f"(sums[9]), "+f"(sums[10]), "+f"(sums[11]), "+f"(sums[12]), "+f"(sums[13]),
           "+f"(sums[14]), "+f"(sums[15]), "+f"(sums[16]), "+f"(sums[17]), "+f"(sums[18]), "+f"(sums[19]),
           "+f"(sums[20]), "+f"(sums[21]), "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]),
           "+f"(sums[26]), "+f"(sums[27]), "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate), "n"(TRANSPOSED));
 }
 
 #endif

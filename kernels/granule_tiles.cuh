@@ -7,19 +7,12 @@
 // Keys that are multiplied at once, in two halves that lie apart in memory.
 constexpr int TILE = 128;
 constexpr int HALF = 64;
-constexpr int GRANULE = 16;
 constexpr int RANGE = 16;
 constexpr int N_BUCKETS = 16;
-constexpr int MAX_SELECTED = 32;
 // Relevances of levels that a token gives, the last for all above.
 constexpr int N_RELEVANCES = 6;
 
 enum Branch : int { WINDOW, COVER, SELECTED, N_BRANCHES, END };
-
-// Tokens of a granule and of its passage, which it does not see.
-struct Granule {
-    uint32_t start, end, own_start, own_end;
-};
 
 struct Inputs {
     const Granule *granules;      // [n_granules]

@@ -24,24 +24,17 @@
 namespace {
 
 constexpr int HEADS = 4;
-constexpr int GRANULE = 16;
 // A head of a query each.
 constexpr int ROWS = GRANULE * HEADS;
 constexpr int WARPS = 4;
 // Blocks that a multiprocessor holds at least: candidates and keys take long to come.
 constexpr int BLOCKS = 6;
-constexpr int MAX_SELECTED = 32;
 constexpr uint32_t NONE = ~0u;
 constexpr uint32_t ALL_LANES = ~0u;
 // Candidates past the last that scores are still made of.
 constexpr uint32_t PADDING = 16;
 
 __device__ uint32_t lane_of_warp() { return threadIdx.x % WARP; }
-
-// Tokens of a granule and of its passage, which it does not see.
-struct Granule {
-    uint32_t start, end, own_start, own_end;
-};
 
 template <typename Value>
 struct Descent {

@@ -19,10 +19,18 @@ using bf16 = __nv_bfloat16;
 
 constexpr int SIZE = 64;
 constexpr int MAX_LEVELS = 16;
+// Queries of a granule, and leaves that it selects, at most.
+constexpr int GRANULE = 16;
+constexpr int MAX_SELECTED = 32;
 
 struct Levels {
     uint32_t starts[MAX_LEVELS + 1];
     uint32_t n_levels, n_learned;
+};
+
+// Tokens of a granule and of its passage, which it does not see.
+struct Granule {
+    uint32_t start, end, own_start, own_end;
 };
 
 __device__ __forceinline__ float bf16_low(uint32_t pair) { return __uint_as_float(pair << 16); }

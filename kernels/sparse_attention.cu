@@ -104,7 +104,7 @@ struct Consumer {
         uint64_t values = tile_descriptor(shared_address(shared.tiles[ring.stage]));
 #pragma unroll
         for (int step = 0; step < 8; step++) {
-            wgmma_64x64x16(sums, weights[step], values + step * (2048 >> 4), more || step > 0);
+            wgmma_64x64x16<1>(sums, weights[step], values + step * (2048 >> 4), more || step > 0);
         }
         wgmma_commit();
     }

@@ -40,29 +40,7 @@ enum Layout {
     SINGLES,
 };
 
-#ifdef HAS_HOPPER
-
-// sums[64×64] (+)= a[64×16] · b[16×64], with TRANSPOSED as for `multiply`.
-template <int TRANSPOSED>
-__device__ __forceinline__ void wgmma_step(float (&sums)[32], const uint32_t (&a)[4], uint64_t b, int accumulate) {
-    asm volatile(
-        "{\n"
-        ".reg .pred p;\n"
-        "setp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-        "{%32, %33, %34, %35}, %36, p, 1, 1, %38;\n"
-        "}\n"
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]), "+f"(sums[4]), "+f"(sums[5]), "+f"(sums[6]),
-          "+f"(sums[7]), "+f"(sums[8]), "+f"(sums[9]), "+f"(sums[10]), "+f"(sums[11]), "+f"(sums[12]), "+f"(sums[13]),
-          "+f"(sums[14]), "+f"(sums[15]), "+f"(sums[16]), "+f"(sums[17]), "+f"(sums[18]), "+f"(sums[19]),
-          "+f"(sums[20]), "+f"(sums[21]), "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]),
-          "+f"(sums[26]), "+f"(sums[27]), "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate), "n"(TRANSPOSED));
-}
-
-#else
+#ifndef HAS_HOPPER
 
 __device__ __forceinline__ void barrier_init(uint64_t *barrier, uint32_t arrivals) {
     asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals));
@@ -110,7 +88,7 @@ __device__ __forceinline__ void multiply(float (&sums)[32], const uint32_t (&a)[
     for (int step = 0; step < 4; step++) {
         // Sixteen depths are 32 bytes of every row, or sixteen whole rows.
         const int offset = step * (TRANSPOSED ? 2048 : 32) / 16;
-        wgmma_step<TRANSPOSED>(sums, a[step], descriptor + offset, accumulate || step > 0);
+        wgmma_64x64x16<TRANSPOSED>(sums, a[step], descriptor + offset, accumulate || step > 0);
     }
     wgmma_commit();
 #else
