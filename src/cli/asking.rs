@@ -26,7 +26,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let loaded = started.elapsed();
     let question = &Question::parse(question);
-    let rankings = rank(&asked, &encoder, question, &common.weights(&encoder))?;
+    let rankings = rank(&asked, &encoder, question, &encoder.fusion(common.fast))?;
     let ranked = started.elapsed();
     let mut answers = Vec::new();
     for (asked, ranking) in asked.iter().zip(&rankings) {
@@ -56,12 +56,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
 pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let question = &Question::parse(question);
-    let rankings = rank(
-        &asked,
-        &encoder,
-        question,
-        &encoder.fusion().without_reader(),
-    )?;
+    let rankings = rank(&asked, &encoder, question, &encoder.fusion(true))?;
     let hits = asked.iter().zip(&rankings).flat_map(|(asked, ranking)| {
         let best = ranking.documents().take(limit);
         best.map(move |ranked| (asked, ranked))

@@ -28,8 +28,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     corpus,
     ingest::{IndexOptions, STREAM},
-    model::{Encoder, Precision, device::DeviceChoice},
-    query::{FusionWeights, Level},
+    model::{Precision, device::DeviceChoice},
+    query::Level,
     store::FileState,
 };
 
@@ -82,13 +82,6 @@ struct Common {
 }
 
 impl Common {
-    fn weights(&self, encoder: &Encoder) -> FusionWeights {
-        match self.fast {
-            true => encoder.fusion().without_reader(),
-            false => encoder.fusion(),
-        }
-    }
-
     fn precision(&self) -> Precision {
         self.precision.unwrap_or_else(Precision::fastest)
     }

@@ -94,7 +94,7 @@ fn fusion_recipe(path: &Path) -> Result<Option<FusionRecipe>> {
     if table.get("stage").and_then(toml::Value::as_str) != Some("fusion") {
         return Ok(None);
     }
-    let recipe = toml::from_str(&text);
+    let recipe = table.try_into().map(Some);
     recipe.with_context(|| format!("{} cannot be followed", path.display()))
 }
 
@@ -107,11 +107,12 @@ fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
         let folder = folder
             .canonicalize()
             .with_context(|| format!("cannot find the source {}", folder.display()))?;
-        let index = eval::index_of(common, &folder, &encoder, &source.beir())?;
+        let beir = source.beir();
+        let index = eval::index_of(common, &folder, &encoder, &beir)?;
         sets.push(FusionSet {
             folder,
             index,
-            beir: source.beir(),
+            beir,
         });
     }
     let bar = Bar::default();

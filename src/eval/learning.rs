@@ -118,11 +118,10 @@ pub fn learn(
         encoder,
         tell,
     };
-    let start = encoder.fusion();
     let first_stage: [Coordinate; 2] = [|own| &mut own.passage, |own| &mut own.granule];
-    let first = start.without_reader();
-    let (mut weights, before, after) = search.ascend(first, &first_stage, (ROUNDS, 1))?;
-    weights.reader = start.reader;
+    let start = encoder.fusion(true);
+    let (mut weights, before, after) = search.ascend(start, &first_stage, (ROUNDS, 1))?;
+    weights.reader = encoder.fusion(false).reader;
     let mut with_reader = None;
     if !fast {
         let reader: [Coordinate; 1] = [|own| &mut own.reader];

@@ -83,16 +83,15 @@ const RRF_CONSTANT: f64 = 60.0;
 
 /// The baselines, and what `encoder` was made for without the joint reader and, unless it is to be `fast`, with it.
 fn systems(encoder: &Encoder, fast: bool) -> Vec<(&'static str, System)> {
-    let ours = encoder.fusion();
     let mut systems = vec![
         ("bm25", System::Parts(FusionWeights::BM25)),
         ("dense", System::Parts(FusionWeights::DENSE)),
         ("sum", System::Parts(FusionWeights::SUM)),
         ("rrf", System::ReciprocalRanks),
-        ("fast", System::Parts(ours.without_reader())),
+        ("fast", System::Parts(encoder.fusion(true))),
     ];
     if !fast {
-        systems.push(("shas", System::Parts(ours)));
+        systems.push(("shas", System::Parts(encoder.fusion(false))));
     }
     systems
 }
@@ -137,7 +136,7 @@ fn fuse_ranks(passages: &mut [RankedPassage]) {
 }
 
 /// A set, indexed.
-pub(super) struct Prepared {
+struct Prepared {
     pub name: String,
     pub n_docs: usize,
     pub queries: Vec<Judged>,
@@ -145,7 +144,7 @@ pub(super) struct Prepared {
 }
 
 /// A question and the gain of each record that answers it.
-pub(super) struct Judged {
+struct Judged {
     pub text: String,
     pub gains: BTreeMap<String, u32>,
 }

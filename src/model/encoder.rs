@@ -28,7 +28,7 @@ use crate::{
     ops::{
         granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
         simd::Instructions,
-        similarity::normalise,
+        similarity::mean_direction,
     },
     text::Tokenizer,
 };
@@ -217,9 +217,14 @@ impl Encoder {
         &self.config
     }
 
-    /// What the parts of a ranking count.
-    pub fn fusion(&self) -> FusionWeights {
-        self.config.fusion.unwrap_or_default()
+    /// What the parts of a ranking count, without the joint reader where it is to be `fast`.
+    pub fn fusion(&self, fast: bool) -> FusionWeights {
+        let weights = self.config.fusion.unwrap_or_default();
+        if fast {
+            weights.without_reader()
+        } else {
+            weights
+        }
     }
 
     /// The folder that the weights lie in.
@@ -451,14 +456,7 @@ pub(super) fn framed<'a>(prefix: &'a [u32], body: &'a [u32]) -> impl Iterator<It
 
 /// The unit-length mean of `states` (`[n_tokens, hidden]`).
 fn mean(states: &[f32], hidden: usize) -> Vec<f32> {
-    let mut sum = vec![0.0; hidden];
-    for state in states.chunks_exact(hidden) {
-        sum.iter_mut()
-            .zip(state)
-            .for_each(|(sum, value)| *sum += value);
-    }
-    normalise(&mut sum);
-    sum
+    mean_direction(states.chunks_exact(hidden), hidden)
 }
 
 /// The hash of the weights and the tokenizer in `folder`.

@@ -23,6 +23,20 @@ pub fn normalise(vector: &mut [f32]) {
     }
 }
 
+/// The mean of rows of so many dimensions, scaled to length 1; zero where there are none.
+pub fn mean_direction<'a>(
+    rows: impl IntoIterator<Item = &'a [f32]>,
+    dimensions: usize,
+) -> Vec<f32> {
+    let mut sum = vec![0.0; dimensions];
+    for row in rows {
+        let pairs = sum.iter_mut().zip(row);
+        pairs.for_each(|(sum, value)| *sum += value);
+    }
+    normalise(&mut sum);
+    sum
+}
+
 struct Product<'a> {
     a: &'a [f32],
     b: &'a [f32],

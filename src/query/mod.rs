@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use crate::{
     model::{Encoder, ModelError, QueryEncoding},
-    store::{Snapshot, StoreError},
+    store::{Snapshot, StoreError, text_index::TextQuery},
 };
 
 use dense::QueryVector;
@@ -146,25 +146,24 @@ pub fn rank_together(
     let text = question.text.as_str();
     let query = &encoder.encode_query(text)?;
     let vector = QueryVector::new(&query.vector);
+    let mut searched = Vec::with_capacity(snapshots.len());
     let mut pools = Vec::with_capacity(snapshots.len());
-    let mut limits = Vec::with_capacity(snapshots.len());
     for snapshot in snapshots {
-        let allowed = question.allowed(snapshot)?;
-        let pool = pool(snapshot, text, &vector, allowed.as_ref())?;
-        pools.push(candidates(snapshot, text, query, &vector, &pool)?);
-        limits.push(allowed);
+        let own = Searched {
+            snapshot,
+            terms: snapshot.text.query(text)?,
+            allowed: question.allowed(snapshot)?,
+        };
+        pools.push(own.candidates(query, &vector, &own.pool(&vector)?)?);
+        searched.push(own);
     }
     let first = fusion::fuse(&pools, weights);
-    for (((snapshot, pool), passages), allowed) in
-        snapshots.iter().zip(&mut pools).zip(first).zip(&limits)
-    {
-        let linked = links::unseen_documents(snapshot, &passages);
+    for ((own, pool), passages) in searched.iter().zip(&mut pools).zip(first) {
+        let linked = links::unseen_documents(own.snapshot, &passages);
         let best = linked.iter();
-        let best = best.filter_map(|&document| best_passage(snapshot, &vector, document));
-        let meets = |passage: &usize| allowed.as_ref().is_none_or(|own| own.contains(passage));
-        let added = best.filter(meets).collect();
-        let added = candidates(snapshot, text, query, &vector, &added)?;
-        pool.extend(added);
+        let best = best.filter_map(|&document| best_passage(own.snapshot, &vector, document));
+        let added = best.filter(|passage| own.allows(passage)).collect();
+        pool.extend(own.candidates(query, &vector, &added)?);
         pool.sort_by_key(|candidate| candidate.passage);
     }
     let fused = fusion::fuse(&pools, weights);
@@ -212,98 +211,95 @@ fn passages_of_unit(snapshot: &Snapshot, document: usize, ordinal: u32) -> Vec<u
         .collect()
 }
 
-/// The passages that are looked at closely: the best by the text index and by vectors, of those that are `allowed`.
-fn pool(
-    snapshot: &Snapshot,
-    question: &str,
-    vector: &QueryVector,
-    allowed: Option<&BTreeSet<usize>>,
-) -> Result<BTreeSet<usize>, QueryError> {
-    let Some(allowed) = allowed else {
-        let mut pool = text_candidates(snapshot, question, CANDIDATES)?;
-        let near = dense::nearest(snapshot, vector, CANDIDATES);
-        pool.extend(near.iter().map(|&(passage, _)| passage));
-        return Ok(pool);
-    };
-    if allowed.len() <= 2 * CANDIDATES {
-        return Ok(allowed.clone());
-    }
-    // Deep enough that conditions which a tenth of the corpus meets leave as many candidates as no condition.
-    let depth = 10 * CANDIDATES;
-    let mut pool = text_candidates(snapshot, question, depth)?;
-    pool.retain(|passage| allowed.contains(passage));
-    let near = dense::nearest(snapshot, vector, depth).into_iter();
-    let near = near.map(|(passage, _)| passage);
-    let near = near.filter(|passage| allowed.contains(passage));
-    pool.extend(near.take(CANDIDATES));
-    match pool.is_empty() {
-        true => Ok(allowed.iter().copied().take(CANDIDATES).collect()),
-        false => Ok(pool),
-    }
+/// A snapshot and what a question makes of it.
+struct Searched<'a> {
+    snapshot: &'a Snapshot,
+    terms: TextQuery,
+    /// The passages that meet the question's conditions, where it has any.
+    allowed: Option<BTreeSet<usize>>,
 }
 
-fn text_candidates(
-    snapshot: &Snapshot,
-    question: &str,
-    limit: usize,
-) -> Result<BTreeSet<usize>, QueryError> {
-    let mut pool = BTreeSet::new();
-    for hit in snapshot.text.search(question, limit)? {
-        if let Some(document) = snapshot.document_with_id(hit.document) {
-            pool.extend(passages_of_unit(snapshot, document, hit.ordinal));
+impl Searched<'_> {
+    fn allows(&self, passage: &usize) -> bool {
+        let allowed = self.allowed.as_ref();
+        allowed.is_none_or(|allowed| allowed.contains(passage))
+    }
+
+    /// The passages that are looked at closely: the best by the text index and by vectors, of those that are allowed.
+    fn pool(&self, vector: &QueryVector) -> Result<BTreeSet<usize>, QueryError> {
+        let depth = match &self.allowed {
+            None => CANDIDATES,
+            Some(allowed) if allowed.len() <= 2 * CANDIDATES => return Ok(allowed.clone()),
+            // Conditions which a tenth of the corpus meets leave as many candidates as no condition.
+            Some(_) => 10 * CANDIDATES,
+        };
+        let mut pool = BTreeSet::new();
+        for hit in self.snapshot.text.search(&self.terms, depth)? {
+            if let Some(document) = self.snapshot.document_with_id(hit.document) {
+                pool.extend(passages_of_unit(self.snapshot, document, hit.ordinal));
+            }
         }
+        pool.retain(|passage| self.allows(passage));
+        let near = dense::nearest(self.snapshot, vector, depth).into_iter();
+        let near = near.map(|(passage, _)| passage);
+        let near = near.filter(|passage| self.allows(passage));
+        pool.extend(near.take(CANDIDATES));
+        if pool.is_empty() {
+            let allowed = self.allowed.iter().flatten();
+            pool.extend(allowed.take(CANDIDATES));
+        }
+        Ok(pool)
     }
-    Ok(pool)
-}
 
-/// Gives every passage of the pool all its parts.
-fn candidates(
-    snapshot: &Snapshot,
-    question: &str,
-    query: &QueryEncoding,
-    vector: &QueryVector,
-    pool: &BTreeSet<usize>,
-) -> Result<Vec<Candidate>, QueryError> {
-    let mut by_document: HashMap<usize, Vec<usize>> = HashMap::new();
-    for &passage in pool {
-        by_document
-            .entry(snapshot.document_of(passage))
-            .or_default()
-            .push(passage);
-    }
-    let ids = by_document
-        .keys()
-        .map(|&document| snapshot.body.documents[document].id)
-        .collect();
-    let bm25 = snapshot.text.scores(question, &ids)?;
-    let documents: Vec<(usize, Vec<usize>)> = by_document.into_iter().collect();
-    let mut candidates: Vec<Candidate> = documents
-        .par_iter()
-        .flat_map_iter(|(document, passages)| {
-            let late = granules::attend(snapshot, query, *document, passages);
-            let record = &snapshot.body.documents[*document];
-            let first = snapshot.passages_of(*document).start;
-            let bm25 = &bm25;
-            passages.iter().zip(late).map(move |(&passage, late)| {
-                let local = passage - first;
-                let unit = record
-                    .passage_records
-                    .get(local)
-                    .copied()
-                    .unwrap_or(local as u32);
-                let dense = vector.cosine(snapshot, passage);
-                Candidate {
-                    passage,
-                    document: *document,
-                    bm25: bm25.get(&(record.id, unit)).copied().unwrap_or(0.0),
-                    dense,
-                    late: dense.map(|_| late),
-                }
+    /// Gives every passage of the pool all its parts.
+    fn candidates(
+        &self,
+        query: &QueryEncoding,
+        vector: &QueryVector,
+        pool: &BTreeSet<usize>,
+    ) -> Result<Vec<Candidate>, QueryError> {
+        let snapshot = self.snapshot;
+        let mut by_document: HashMap<usize, Vec<usize>> = HashMap::new();
+        for &passage in pool {
+            by_document
+                .entry(snapshot.document_of(passage))
+                .or_default()
+                .push(passage);
+        }
+        let ids = by_document
+            .keys()
+            .map(|&document| snapshot.body.documents[document].id)
+            .collect();
+        let bm25 = snapshot.text.scores(&self.terms, &ids)?;
+        let documents: Vec<(usize, Vec<usize>)> = by_document.into_iter().collect();
+        let mut candidates: Vec<Candidate> = documents
+            .par_iter()
+            .flat_map_iter(|(document, passages)| {
+                let late = granules::attend(snapshot, query, *document, passages);
+                let record = &snapshot.body.documents[*document];
+                let first = snapshot.passages_of(*document).start;
+                let bm25 = &bm25;
+                passages.iter().zip(late).map(move |(&passage, late)| {
+                    let local = passage - first;
+                    let unit = record
+                        .passage_records
+                        .get(local)
+                        .copied()
+                        .unwrap_or(local as u32);
+                    let dense = vector.cosine(snapshot, passage);
+                    Candidate {
+                        passage,
+                        document: *document,
+                        bm25: bm25.get(&(record.id, unit)).copied().unwrap_or(0.0),
+                        dense,
+                        late: dense.map(|_| late),
+                    }
+                })
             })
-        })
-        .collect();
-    candidates.sort_by_key(|candidate| candidate.passage);
-    Ok(candidates)
+            .collect();
+        candidates.sort_by_key(|candidate| candidate.passage);
+        Ok(candidates)
+    }
 }
 
 fn sort(passages: &mut [RankedPassage]) {

@@ -86,11 +86,10 @@ impl Question {
             return Ok(None);
         }
         let documents = &snapshot.body.documents;
-        let of_documents = |own: &Condition| !matches!(own.kind, Kind::Words(_));
+        let of_documents = |own: &&Condition| !matches!(own.kind, Kind::Words(_));
         let meets = |record: &DocumentRecord| {
-            let own = self.conditions.iter().filter(|own| of_documents(own));
-            own.clone()
-                .all(|own| own.kind.meets(record) != own.excluded)
+            let mut own = self.conditions.iter().filter(of_documents);
+            own.all(|own| own.kind.meets(record) != own.excluded)
         };
         let mut allowed: BTreeSet<usize> = (0..documents.len())
             .filter(|&document| meets(&documents[document]))

@@ -44,6 +44,9 @@ pub struct TextHit {
     pub score: f32,
 }
 
+/// A question as one text index understands it.
+pub struct TextQuery(BooleanQuery);
+
 #[derive(Clone, Copy)]
 struct Fields {
     document: Field,
@@ -128,11 +131,11 @@ impl TextReader {
         })
     }
 
-    /// The best `limit` units for the words of `question`, best first.
-    pub fn search(&self, question: &str, limit: usize) -> Result<Vec<TextHit>, StoreError> {
+    /// The best `limit` units for a question, best first.
+    pub fn search(&self, question: &TextQuery, limit: usize) -> Result<Vec<TextHit>, StoreError> {
         let searcher = self.reader.searcher();
         let top = searcher.search(
-            &self.query(&searcher, question)?,
+            &question.0,
             &TopDocs::with_limit(limit.max(1)).order_by_score(),
         )?;
         let mut hits = Vec::with_capacity(top.len());
@@ -153,12 +156,13 @@ impl TextReader {
     /// The scores of all units of the given documents that match, by `(document, ordinal)`.
     pub fn scores(
         &self,
-        question: &str,
+        question: &TextQuery,
         documents: &HashSet<u32>,
     ) -> Result<HashMap<(u32, u32), f32>, StoreError> {
         let searcher = self.reader.searcher();
-        let query = self.query(&searcher, question)?;
-        let weight = query.weight(EnableScoring::enabled_from_searcher(&searcher))?;
+        let weight = question
+            .0
+            .weight(EnableScoring::enabled_from_searcher(&searcher))?;
         let mut scores = HashMap::new();
         for segment in searcher.segment_readers() {
             let wanted = self.units_of(segment, documents)?;
@@ -252,7 +256,8 @@ impl TextReader {
 
     /// Any of the question's terms may match; each counts as often as it is asked. A term that no unit has stands for the
     /// one that is spelled most like it.
-    fn query(&self, searcher: &Searcher, question: &str) -> Result<BooleanQuery, StoreError> {
+    pub fn query(&self, question: &str) -> Result<TextQuery, StoreError> {
+        let searcher = &self.reader.searcher();
         let mut clauses = Vec::new();
         for term in self.terms(question) {
             let term = match searcher.doc_freq(&term)? {
@@ -262,7 +267,7 @@ impl TextReader {
             let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
             clauses.push((Occur::Should, Box::new(query) as Box<dyn Query>));
         }
-        Ok(BooleanQuery::new(clauses))
+        Ok(TextQuery(BooleanQuery::new(clauses)))
     }
 
     fn terms(&self, text: &str) -> Vec<Term> {
@@ -363,7 +368,7 @@ mod tests {
         let reader = TextReader::open(folder.path())?;
         let found = |question: &str| -> Result<Vec<u32>, StoreError> {
             Ok(reader
-                .search(question, 10)?
+                .search(&reader.query(question)?, 10)?
                 .iter()
                 .map(|hit| hit.document)
                 .collect())
@@ -376,13 +381,16 @@ mod tests {
         assert_eq!(found("curiosty")?, [0]);
         assert_eq!(found("quasar")?, [] as [u32; 0]);
         assert_eq!(found("")?, [] as [u32; 0]);
-        let scores = reader.scores("erupting volcano", &[0, 1].into())?;
+        let scores = reader.scores(&reader.query("erupting volcano")?, &[0, 1].into())?;
         assert_eq!(scores.keys().collect::<Vec<_>>(), [&(1, 0)]);
         writer.remove(1);
         writer.commit()?;
         let reader = TextReader::open(folder.path())?;
         assert_eq!(
-            (reader.search("volcano", 10)?.len(), reader.n_units()),
+            (
+                reader.search(&reader.query("volcano")?, 10)?.len(),
+                reader.n_units()
+            ),
             (0, 2)
         );
         Ok(())

@@ -13,7 +13,7 @@ use super::{
     partition::partition,
     rows::{Precision, Rows},
 };
-use crate::ops::similarity::{normalise, product};
+use crate::ops::similarity::{mean_direction, product};
 
 /// The partition that matters most has at most so many clusters.
 const MAX_CATEGORIES: usize = 2_000;
@@ -415,14 +415,8 @@ pub(super) fn mean(documents: &[TreeDocument], members: &[usize]) -> Vec<f32> {
         .map(|document| document.vector.len())
         .max()
         .unwrap_or(0);
-    let mut sum = vec![0f32; dimensions];
-    for &member in members {
-        sum.iter_mut()
-            .zip(documents[member].vector)
-            .for_each(|(sum, value)| *sum += value);
-    }
-    normalise(&mut sum);
-    sum
+    let vectors = members.iter().map(|&member| documents[member].vector);
+    mean_direction(vectors, dimensions)
 }
 
 /// The same members at the same level always make the same id.
@@ -440,7 +434,7 @@ pub(super) fn node_id(level: Level, documents: &[TreeDocument], members: &[usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::graph::split_mix;
+    use crate::{ops::similarity::normalise, tree::graph::split_mix};
 
     /// `groups` × `size` documents around random directions, with a word of their group.
     fn library(groups: usize, size: usize) -> Vec<(String, String, Vec<f32>)> {

@@ -86,15 +86,7 @@ fn answered(
     let asked = query::Question::parse(&question);
     let ranking = match last.take() {
         Some((same, ranking)) if same == question => ranking,
-        _ => {
-            let weights = encoder.fusion();
-            let weights = if fast {
-                weights.without_reader()
-            } else {
-                weights
-            };
-            query::rank(snapshot, encoder, &asked, &weights)?
-        }
+        _ => query::rank(snapshot, encoder, &asked, &encoder.fusion(fast))?,
     };
     let (_, ranking) = last.insert((question.clone(), ranking));
     let answer = answer::answer(snapshot, encoder, &asked.text, ranking, wanted)?;

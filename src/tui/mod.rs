@@ -60,7 +60,7 @@ pub struct TuiOptions {
     pub editor: String,
     /// Whether to use colours.
     pub colour: bool,
-    /// How passages are ranked.
+    /// Whether answers do without the joint reader.
     pub fast: bool,
 }
 

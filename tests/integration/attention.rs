@@ -2,24 +2,14 @@
 
 use shas::{
     ingest::{self, IndexOptions},
-    query::{FusionWeights, Level, Question, Ranking, Target, rank},
+    query::{Level, Ranking, Target},
     store::Snapshot,
 };
 
-use crate::vault::{ENCODER, snapshot};
+use crate::vault::{ENCODER, ranking_of, snapshot};
 
 const BROAD: &str = "stars and their lives";
 const DETAILED: &str = "When did the Curiosity rover land on Mars?";
-
-fn asked(snapshot: &Snapshot, question: &str) -> Ranking {
-    rank(
-        snapshot,
-        &ENCODER,
-        &Question::plain(question),
-        &FusionWeights::default().without_reader(),
-    )
-    .expect("ranks")
-}
 
 fn check_shares(ranking: &Ranking) {
     let levels = &ranking.attention.levels;
@@ -37,11 +27,11 @@ fn check_shares(ranking: &Ranking) {
 #[test]
 fn a_broad_question_attends_to_the_tree_and_a_detailed_one_to_a_passage() {
     let snapshot = snapshot();
-    let broad = asked(&snapshot, BROAD);
+    let broad = ranking_of(&snapshot, BROAD);
     let route = broad.route(None).expect("matches");
     assert!(route.level <= Level::Entity, "{}", route.level);
     assert!(matches!(route.target(), Some(Target::Node(_))));
-    let detailed = asked(&snapshot, DETAILED);
+    let detailed = ranking_of(&snapshot, DETAILED);
     let route = detailed.route(None).expect("matches");
     assert!(route.level >= Level::Document, "{}", route.level);
     let levels = &detailed.attention.levels;
@@ -62,9 +52,9 @@ fn a_broad_question_attends_to_the_tree_and_a_detailed_one_to_a_passage() {
 fn shares_add_up_and_stay_the_same() {
     let snapshot = snapshot();
     for question in [BROAD, DETAILED, "古琴有几种声音？", "zzzz"] {
-        let ranking = asked(&snapshot, question);
+        let ranking = ranking_of(&snapshot, question);
         check_shares(&ranking);
-        assert_eq!(ranking.attention, asked(&snapshot, question).attention);
+        assert_eq!(ranking.attention, ranking_of(&snapshot, question).attention);
     }
 }
 
@@ -102,9 +92,12 @@ fn one_note_without_headings_is_attended_to() {
     )
     .expect("indexes");
     let mut snapshot = Snapshot::open(index.path()).expect("opens");
-    check_shares(&asked(&snapshot, "Where was the first ciabatta baked?"));
+    check_shares(&ranking_of(
+        &snapshot,
+        "Where was the first ciabatta baked?",
+    ));
     snapshot.body.tree.nodes.clear();
-    let ranking = asked(&snapshot, "Where was the first ciabatta baked?");
+    let ranking = ranking_of(&snapshot, "Where was the first ciabatta baked?");
     check_shares(&ranking);
     assert!(ranking.attention.levels[0].level >= Level::Document);
 }

@@ -6,7 +6,7 @@ use shas::{
     query::{FusionWeights, Level, Question as Asked, rank},
 };
 
-use crate::vault::{ENCODER, corpus, project, snapshot};
+use crate::vault::{ENCODER, corpus, project, ranking_of, snapshot};
 
 #[derive(Deserialize)]
 struct Question {
@@ -60,14 +60,7 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
         .iter()
         .filter(|question| question.kind != "synthesis")
     {
-        let weights = FusionWeights::default().without_reader();
-        let ranking = rank(
-            &snapshot,
-            &ENCODER,
-            &Asked::plain(&question.question),
-            &weights,
-        )
-        .expect("ranks");
+        let ranking = ranking_of(&snapshot, &question.question);
         let paths: Vec<&str> = ranking
             .documents()
             .take(5)
@@ -121,14 +114,7 @@ fn the_reader_reads_the_best_passages() {
 fn every_citation_is_verbatim() {
     let snapshot = snapshot();
     for question in questions() {
-        let weights = FusionWeights::default().without_reader();
-        let ranking = rank(
-            &snapshot,
-            &ENCODER,
-            &Asked::plain(&question.question),
-            &weights,
-        )
-        .expect("ranks");
+        let ranking = ranking_of(&snapshot, &question.question);
         for level in [None, Some(Level::Domain), Some(Level::Document)] {
             let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, level);
             let answer = answer.expect("answers");

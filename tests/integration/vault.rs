@@ -9,6 +9,7 @@ use std::{
 use shas::{
     ingest::{self, IndexOptions},
     model::Encoder,
+    query::{FusionWeights, Question, Ranking, rank},
     store::Snapshot,
     tree::Level,
 };
@@ -114,4 +115,10 @@ fn a_second_run_encodes_nothing_and_changes_nothing() {
     let after = snapshot().body;
     assert_eq!(before.documents, after.documents);
     assert_eq!(before.tree, after.tree);
+}
+
+/// The ranking of a question in plain words, without the joint reader, which takes seconds where nothing is optimised.
+pub fn ranking_of(snapshot: &Snapshot, question: &str) -> Ranking {
+    let weights = FusionWeights::default().without_reader();
+    rank(snapshot, &ENCODER, &Question::plain(question), &weights).expect("ranks")
 }

@@ -14,7 +14,7 @@ use crate::{
     eval::EvalError,
     ingest::{Event, IngestError, Progress},
     model::{PassageEncoder, PassageInput, config::LAYOUT},
-    ops::similarity::normalise,
+    ops::similarity::mean_direction,
     text::layout,
 };
 
@@ -129,8 +129,9 @@ pub fn encode(
         let inputs: Vec<Vec<PassageInput>> = inputs.collect();
         let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
         for encodings in encoder.encode_documents(&inputs)? {
-            let passages = encodings.iter().map(|encoding| encoding.vector.as_slice());
-            vectors.push(mean(passages));
+            let dimensions = encodings.first().map_or(0, |own| own.vector.len());
+            let passages = encodings.iter().map(|own| own.vector.as_slice());
+            vectors.push(mean_direction(passages, dimensions));
         }
         goes_on = progress(Event::Done {
             documents: vectors.len(),
@@ -142,17 +143,6 @@ pub fn encode(
         .iter_mut()
         .for_each(|vector| vector.resize(dimensions, 0.0));
     Ok(vectors)
-}
-
-fn mean<'a>(vectors: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    let mut sum: Vec<f32> = Vec::new();
-    for vector in vectors {
-        sum.resize(vector.len(), 0.0);
-        let pairs = sum.iter_mut().zip(vector);
-        pairs.for_each(|(sum, value)| *sum += value);
-    }
-    normalise(&mut sum);
-    sum
 }
 
 #[cfg(test)]
