@@ -1,4 +1,4 @@
-// The tiles of keys that sparse_attention.cu multiplies: which keys a granule sees, and the warp that brings them.
+// The tiles of keys that sparse_attention.cu multiplies: which keys a granule sees, and the warps that bring them.
 
 #pragma once
 
@@ -8,6 +8,8 @@
 constexpr int TILE = 128;
 constexpr int HALF = 64;
 constexpr int RANGE = 16;
+// Halves of tiles whose nodes are looked up ahead.
+constexpr int LOOKED_UP = 4;
 constexpr int N_BUCKETS = 16;
 // Relevances of levels that a token gives, the last for all above.
 constexpr int N_RELEVANCES = 6;
@@ -37,17 +39,31 @@ struct Inputs {
     int window;                   // tokens on either side
 };
 
+// What stands in the place of a range's bucket: its keys are not there, or are nodes, which have a bucket each.
+constexpr uint32_t NOT_THERE = N_BUCKETS, OF_NODES = N_BUCKETS + 1, N_CODES = 2 * N_BUCKETS;
+// Set where only some of a range's keys are there.
+constexpr uint32_t PARTLY = 0x80;
+
 // The keys of half a tile: columns below `first` and from `end` on are not there.
 struct Half {
     short first, end;
-    // The bucket of each range of 16 columns, a byte each.
-    uint32_t buckets;
+    // The bucket of each range of 16 columns or one of the codes above, a byte each.
+    uint32_t codes;
 };
 
 // What the keys of a tile are.
 struct alignas(16) Tile {
     Half halves[2];
     int branch;
+};
+
+// The nodes of half a tile.
+struct alignas(16) Nodes {
+    float addends[HALF];
+    uint32_t nodes[HALF];
+    uint8_t buckets[HALF];
+    // How many there are, and whether more of the cover follow.
+    int count, more;
 };
 
 template <int HEADS, int STAGES>
@@ -57,14 +73,17 @@ struct Shared {
     alignas(1024) bf16 queries[2][HEADS * GRANULE * SIZE];
     // The gated sums of the branches that are done, laid out by the lanes that hold them.
     alignas(1024) float mixed[HEADS][32][WARP];
-    float bias[HEADS][N_BUCKETS];
+    // By the codes of ranges.
+    float bias[HEADS][N_CODES];
     // Of the granule, before the sigmoid.
     float gates[HEADS][N_BRANCHES][GRANULE];
     // Of tiles of nodes: what a column's logit has beside the product, and its bucket.
-    float addends[STAGES][TILE];
-    uint8_t buckets[STAGES][TILE];
+    alignas(16) float addends[STAGES][TILE];
+    alignas(16) uint8_t buckets[STAGES][TILE];
+    Nodes nodes[LOOKED_UP];
     Tile heads[STAGES];
     uint64_t full[STAGES], empty[STAGES], queries_full[2], queries_empty[2];
+    uint64_t nodes_full[LOOKED_UP], nodes_empty[LOOKED_UP];
 };
 
 // A place in a ring.
@@ -87,6 +106,83 @@ __device__ __forceinline__ uint32_t log_bucket(uint32_t from, uint32_t to) {
     return min(32 - __clz(distance), N_BUCKETS - 1);
 }
 
+// The warp that looks up the nodes of covers: each number that it reads says where the next one lies.
+template <int HEADS, int STAGES>
+struct Clerk {
+    Shared<HEADS, STAGES> &shared;
+    const Inputs &inputs;
+    int lane;
+    Ring<LOOKED_UP> ring;
+
+    // The relevance of each level to a granule, as a logarithm, in the lane of its number: twice the sigmoid of the mean
+    // of its tokens' scores.
+    __device__ __forceinline__ float log_relevances(const Granule &granule) {
+        const float *from = inputs.controls + N_BRANCHES * HEADS + min(lane, N_RELEVANCES - 1);
+        float sum = 0.0f;
+        for (size_t token = granule.start; token < granule.end; token++) {
+            sum += from[token * inputs.control_stride];
+        }
+        return LN2 - logf(1.0f + expf(-sum / float(granule.end - granule.start)));
+    }
+
+    __device__ __forceinline__ int relevance_of(uint32_t node) {
+        int level = 0;
+        while (level + 1 < int(inputs.levels.n_levels) && node >= inputs.levels.starts[level + 1]) {
+            level++;
+        }
+        return min(level, min(int(inputs.levels.n_learned), N_RELEVANCES - 1));
+    }
+
+    __device__ __forceinline__ void cover(const Granule &granule, int index) {
+        int count = inputs.n_cover[index], first = 0;
+        const uint32_t *list = inputs.cover + size_t(index) * inputs.cover_stride;
+        float relevances = log_relevances(granule);
+        do {
+            barrier_wait(&shared.nodes_empty[ring.stage], ring.parity ^ 1);
+            Nodes &half = shared.nodes[ring.stage];
+            for (int row = lane; count > 0 && row < HALF; row += WARP) {
+                uint32_t node = list[min(first + row, count - 1)];
+                float relevance = __shfl_sync(~0u, relevances, relevance_of(node));
+                half.nodes[row] = node;
+                half.addends[row] = LOG2E * (inputs.node_log_sizes[node] + relevance);
+                half.buckets[row] = log_bucket(granule.start, inputs.node_starts[node]);
+            }
+            if (lane == 0) {
+                half.count = min(count - first, HALF);
+                half.more = count - first > HALF;
+            }
+            __syncwarp();
+            if (lane == 0) {
+                barrier_arrive(&shared.nodes_full[ring.stage]);
+            }
+            ring.advance();
+            first += HALF;
+        } while (first < count);
+    }
+
+    __device__ __forceinline__ void run() {
+        if (inputs.branches >> COVER & 1) {
+            for (int index = blockIdx.x; index < inputs.n_granules; index += gridDim.x) {
+                cover(inputs.granules[index], index);
+            }
+        }
+    }
+};
+
+// The leaves that a granule has selected, a lane each.
+struct Leaves {
+    int count, start, end;
+
+    __device__ __forceinline__ Leaves(const Inputs &inputs, int index) {
+        int lane = threadIdx.x % WARP;
+        const uint32_t *level = inputs.levels.starts + inputs.leaf_level;
+        count = inputs.n_selected[index];
+        uint32_t leaf = level[0] + (lane < count ? inputs.selected[size_t(index) * MAX_SELECTED + lane] : 0);
+        start = inputs.node_starts[leaf];
+        end = leaf + 1 < level[1] ? inputs.node_starts[leaf + 1] : inputs.n_tokens;
+    }
+};
+
 // The warp that brings tiles.
 template <int HEADS, int STAGES>
 struct Producer {
@@ -95,16 +191,21 @@ struct Producer {
     const void *latents;
     int lane;
     Ring<STAGES> ring;
+    Ring<LOOKED_UP> nodes;
     // Halves of the current tile that are under way.
     int filled;
 
-    // A place for 64 keys, of which `first..end` are there.
-    __device__ __forceinline__ int open(int first, int end, uint32_t buckets) {
+    // A place for 64 keys, of which `first..end` are there; `code` is that of the range whose number are the lane's last
+    // two bits.
+    __device__ __forceinline__ int open(int first, int end, uint32_t code) {
         if (filled == 0) {
             barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
         }
+        int start = RANGE * (lane & 3), n_there = min(end, start + RANGE) - max(first, start);
+        code = n_there <= 0 ? NOT_THERE : code | (n_there < RANGE ? PARTLY : 0);
+        uint32_t codes = __reduce_or_sync(~0u, code << (8 * (lane & 3)));
         if (lane == 0) {
-            shared.heads[ring.stage].halves[filled] = Half{short(first), short(end), buckets};
+            shared.heads[ring.stage].halves[filled] = Half{short(first), short(end), codes};
         }
         return filled++;
     }
@@ -129,8 +230,7 @@ struct Producer {
     // Tokens `first..end` that lie in the 64 from `start` on.
     __device__ __forceinline__ void tokens(Branch branch, int start, int first, int end, uint32_t from) {
         uint32_t range = max(start + RANGE * (lane & 3), first);
-        uint32_t buckets = __reduce_or_sync(~0u, log_bucket(from, range) << (8 * (lane & 3)));
-        int half = open(max(first - start, 0), min(end - start, HALF), buckets);
+        int half = open(max(first - start, 0), min(end - start, HALF), log_bucket(from, range));
         if (lane == 0) {
             barrier_expect(&shared.full[ring.stage], HALF * SIZE * sizeof(bf16));
             load_tile_2d(shared.tiles[ring.stage] + half * HALF * SIZE, latents, &shared.full[ring.stage], 0, start);
@@ -153,16 +253,11 @@ struct Producer {
     }
 
     // Leaves that the window does not hold whole.
-    __device__ __forceinline__ void selected(const Granule &granule, int index) {
+    __device__ __forceinline__ void selected(const Granule &granule, const Leaves &leaves) {
         int first = max(int(granule.start) - inputs.window, 0);
         int end = min(int(granule.end) + inputs.window, inputs.n_tokens);
-        const uint32_t *level = inputs.levels.starts + inputs.leaf_level;
-        int count = inputs.n_selected[index];
-        uint32_t leaf = level[0] + (lane < count ? inputs.selected[size_t(index) * MAX_SELECTED + lane] : 0);
-        int leaf_start = inputs.node_starts[leaf];
-        int leaf_end = leaf + 1 < level[1] ? inputs.node_starts[leaf + 1] : inputs.n_tokens;
-        for (int at = 0; at < count; at++) {
-            int from = __shfl_sync(~0u, leaf_start, at), to = __shfl_sync(~0u, leaf_end, at);
+        for (int at = 0; at < leaves.count; at++) {
+            int from = __shfl_sync(~0u, leaves.start, at), to = __shfl_sync(~0u, leaves.end, at);
             if (inputs.window == 0 || from < first || end < to) {
                 for (int start = from; start < to; start += HALF) {
                     tokens(SELECTED, start, from, to, granule.start);
@@ -172,50 +267,39 @@ struct Producer {
         close(SELECTED);
     }
 
-    // The relevance of each level to a granule, as a logarithm, in the lane of its number: twice the sigmoid of the mean
-    // of its tokens' scores.
-    __device__ __forceinline__ float log_relevances(const Granule &granule) {
-        const float *from = inputs.controls + N_BRANCHES * HEADS + min(lane, N_RELEVANCES - 1);
-        float sum = 0.0f;
-        for (size_t token = granule.start; token < granule.end; token++) {
-            sum += from[token * inputs.control_stride];
+    // Nodes lie anywhere, so each row is copied for itself; the tile is full when its copies have arrived.
+    __device__ __forceinline__ void half_of_nodes(const Nodes &own) {
+        int first_row = open(0, own.count, OF_NODES) * HALF;
+        char *to = reinterpret_cast<char *>(shared.tiles[ring.stage] + first_row * SIZE);
+        for (int row = lane / 8; row < own.count; row += WARP / 8) {
+            const bf16 *node = inputs.nodes + size_t(own.nodes[row]) * SIZE;
+            copy_16_bytes_async(shared_address(to) + swizzled(row, lane % 8), node + lane % 8 * 8);
         }
-        return LN2 - logf(1.0f + expf(-sum / float(granule.end - granule.start)));
+        barrier_arrive_after_copies(&shared.full[ring.stage]);
+        for (int row = lane; row < HALF; row += WARP) {
+            shared.addends[ring.stage][first_row + row] = own.addends[row];
+            shared.buckets[ring.stage][first_row + row] = own.buckets[row];
+        }
+        __syncwarp();
+        if (first_row > 0) {
+            close(COVER);
+        }
     }
 
-    __device__ __forceinline__ int relevance_of(uint32_t node) {
-        int level = 0;
-        while (level + 1 < int(inputs.levels.n_levels) && node >= inputs.levels.starts[level + 1]) {
-            level++;
-        }
-        return min(level, min(int(inputs.levels.n_learned), N_RELEVANCES - 1));
-    }
-
-    // Nodes lie anywhere, so each row is copied for itself.
-    __device__ __forceinline__ void cover(const Granule &granule, int index) {
-        int count = inputs.n_cover[index];
-        const uint32_t *list = inputs.cover + size_t(index) * inputs.cover_stride;
-        float relevances = log_relevances(granule);
-        for (int tile = 0; tile < count; tile += HALF) {
-            int end = min(count - tile, HALF);
-            int first_row = open(0, end, 0) * HALF;
-            char *to = reinterpret_cast<char *>(shared.tiles[ring.stage] + first_row * SIZE);
-            for (int row = lane / 8; row < end; row += WARP / 8) {
-                const bf16 *node = inputs.nodes + size_t(list[tile + row]) * SIZE;
-                copy_16_bytes_async(shared_address(to) + swizzled(row, lane % 8), node + lane % 8 * 8);
+    __device__ __forceinline__ void cover() {
+        bool more = true;
+        while (more) {
+            barrier_wait(&shared.nodes_full[nodes.stage], nodes.parity);
+            const Nodes &own = shared.nodes[nodes.stage];
+            if (own.count > 0) {
+                half_of_nodes(own);
             }
-            for (int row = lane; row < HALF; row += WARP) {
-                uint32_t node = list[tile + min(row, end - 1)];
-                float relevance = __shfl_sync(~0u, relevances, relevance_of(node));
-                shared.addends[ring.stage][first_row + row] = LOG2E * (inputs.node_log_sizes[node] + relevance);
-                shared.buckets[ring.stage][first_row + row] = log_bucket(granule.start, inputs.node_starts[node]);
-            }
-            wait_for_copies();
-            fence_async_proxy();
+            more = own.more;
             __syncwarp();
-            if (first_row > 0) {
-                close(COVER);
+            if (lane == 0) {
+                barrier_arrive(&shared.nodes_empty[nodes.stage]);
             }
+            nodes.advance();
         }
         close(COVER);
     }
@@ -224,6 +308,7 @@ struct Producer {
         Ring<2> places;
         for (int index = blockIdx.x; index < inputs.n_granules; index += gridDim.x) {
             Granule granule = inputs.granules[index];
+            Leaves leaves(inputs, index);
             barrier_wait(&shared.queries_empty[places.stage], places.parity ^ 1);
             if (lane == 0) {
                 uint64_t *full = &shared.queries_full[places.stage];
@@ -239,10 +324,10 @@ struct Producer {
                 window(granule);
             }
             if (inputs.branches >> COVER & 1) {
-                cover(granule, index);
+                cover();
             }
             if (inputs.branches >> SELECTED & 1) {
-                selected(granule, index);
+                selected(granule, leaves);
             }
             close(END);
         }

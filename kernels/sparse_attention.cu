@@ -14,7 +14,8 @@
 //
 // Launch  `attend_granules_HEADS`, a block a multiprocessor, HEADS + 4 warps each. A block takes every gridDim-th
 //         granule: the first HEADS warps are one head each, four of them multiply together (64 rows × 128 keys), and
-//         one more brings tiles of 2 × 64 keys, running ahead of the others by up to STAGES tiles.
+//         one more brings tiles of 2 × 64 keys, running ahead of the others by up to STAGES tiles, and another looks
+//         up which nodes these will be.
 // Floor   4·64·HEADS operations a query and key over 790 TFLOP/s: 0.33 ms for 32k tokens × 12 heads × 2,560 keys. As
 //         many exponentials as 1/256 of the operations pass the 16 lanes a cycle of their own unit in 0.27 ms.
 
@@ -113,27 +114,34 @@ struct Consumer {
     __device__ __forceinline__ void add_bias(float (&products)[64], const Tile &tile, float (&bias)[8]) {
         const float *own = shared.bias[head];
         int column = lane % 4 * 2;
-        bool nodes = tile.branch == COVER;
 #pragma unroll
         for (int range = 0; range < 8; range++) {
-            bias[range] = nodes ? 0.0f : own[tile.halves[range / 4].buckets >> (8 * (range % 4)) & 15];
+            bias[range] = own[tile.halves[range / 4].codes >> (8 * (range % 4)) & (N_CODES - 1)];
         }
-        if (nodes) {
+        if (tile.branch == COVER) {
 #pragma unroll
-            for (int at = 0; at < 64; at++) {
-                int key = at / 4 * 8 + column + at % 2;
-                float addend = shared.addends[ring.stage][key] + own[shared.buckets[ring.stage][key] & 15];
-                products[at] = fmaf(addend, 1.0f / SCALE, products[at]);
+            for (int at = 0; at < 64; at += 4) {
+                int key = at * 2 + column;
+                float2 addends = *reinterpret_cast<const float2 *>(&shared.addends[ring.stage][key]);
+                uint32_t buckets = *reinterpret_cast<const uint16_t *>(&shared.buckets[ring.stage][key]);
+                float low = (addends.x + own[buckets & 15]) * (1.0f / SCALE);
+                float high = (addends.y + own[buckets >> 8]) * (1.0f / SCALE);
+#pragma unroll
+                for (int row = 0; row < 4; row += 2) {
+                    products[at + row] += low;
+                    products[at + row + 1] += high;
+                }
             }
         }
-        bool whole = tile.halves[0].first == 0 && tile.halves[0].end == HALF && tile.halves[1].first == 0 &&
-                     tile.halves[1].end == HALF;
-        if (!whole) {
 #pragma unroll
-            for (int at = 0; at < 64; at++) {
-                int key = at % 32 / 4 * 8 + column + at % 2;
-                const Half &half = tile.halves[at / 32];
-                products[at] = key >= half.first && key < half.end ? products[at] : -INFINITY;
+        for (int range = 0; range < 8; range++) {
+            const Half &half = tile.halves[range / 4];
+            if (half.codes & PARTLY << (8 * (range % 4))) {
+#pragma unroll
+                for (int at = 8 * range; at < 8 * range + 8; at++) {
+                    int key = at % 32 / 4 * 8 + column + at % 2;
+                    products[at] = key >= half.first && key < half.end ? products[at] : -INFINITY;
+                }
             }
         }
     }
@@ -212,6 +220,10 @@ struct Consumer {
         while (true) {
             barrier_wait(&shared.full[ring.stage], ring.parity);
             Tile tile = shared.heads[ring.stage];
+            if (tile.branch == COVER) {
+                // Its rows came as ordinary copies.
+                fence_async_proxy();
+            }
             if (tile.branch != END) {
                 wgmma_fence();
                 multiply_keys(products, queries);
@@ -281,9 +293,16 @@ __device__ __forceinline__ void attend_granules(const void *queries, const void 
             barrier_init(&shared.queries_full[place], 1);
             barrier_init(&shared.queries_empty[place], HEADS);
         }
+        for (int half = 0; half < LOOKED_UP; half++) {
+            barrier_init(&shared.nodes_full[half], 1);
+            barrier_init(&shared.nodes_empty[half], 1);
+        }
     }
-    for (int at = threadIdx.x; at < HEADS * N_BUCKETS; at += blockDim.x) {
-        shared.bias[0][at] = LOG2E * inputs.bias[at];
+    for (uint32_t at = threadIdx.x; at < HEADS * N_CODES; at += blockDim.x) {
+        uint32_t code = at % N_CODES;
+        shared.bias[0][at] = code < N_BUCKETS     ? LOG2E * inputs.bias[at / N_CODES * N_BUCKETS + code]
+                             : code == NOT_THERE ? -INFINITY
+                                                 : 0.0f;
     }
     // Weights of keys that are not there are zero, and times zero only numbers are zero.
     for (int at = threadIdx.x; at < STAGES * TILE * SIZE / 8; at += blockDim.x) {
@@ -292,9 +311,11 @@ __device__ __forceinline__ void attend_granules(const void *queries, const void 
     fence_async_proxy();
     __syncthreads();
     if (warp >= HEADS) {
-        give_registers<24>();
+        give_registers<32>();
         if (warp == HEADS) {
             Producer<HEADS, STAGES>{shared, inputs, latents, lane}.run(queries);
+        } else if (warp == HEADS + 1) {
+            Clerk<HEADS, STAGES>{shared, inputs, lane}.run();
         }
     } else {
         take_registers<REGISTERS>();
@@ -314,8 +335,8 @@ struct alignas(64) TensorMap {
     }
 
 ATTEND_GRANULES(8, 6, 216, 8)
-static_assert(sizeof(Shared<8, 6>) == 171008, "the launch knows the size");
+static_assert(sizeof(Shared<8, 6>) == 173056, "the launch knows the size");
 ATTEND_GRANULES(12, 5, 160, 0)
-static_assert(sizeof(Shared<12, 5>) == 187392, "the launch knows the size");
+static_assert(sizeof(Shared<12, 5>) == 190464, "the launch knows the size");
 
 #endif

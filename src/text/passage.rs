@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::{
     TextError, Token, Tokenizer,
     sentence::{sentences, trimmed},
@@ -16,6 +18,8 @@ use crate::corpus::{Block, BlockKind, Document};
 const CRUMB_TOKENS: usize = 40;
 /// Word pieces of the context prefix that the title may take when the heading path needs room.
 const TITLE_TOKENS: usize = 12;
+/// Blocks that one thread cuts at least.
+const TASK_BLOCKS: usize = 32;
 
 /// How documents are cut.
 #[derive(Debug, Clone, Copy)]
@@ -129,9 +133,13 @@ fn sections(document: &Document) -> Vec<Section> {
 }
 
 fn parts(document: &Document, tokenizer: &Tokenizer) -> Result<Vec<Part>, TextError> {
+    // A book alone keeps all threads busy.
+    let blocks = document.blocks.par_iter().with_min_len(TASK_BLOCKS);
+    let atoms = blocks.map(|block| atom(&document.text, block, tokenizer));
+    let atoms = atoms.collect::<Result<Vec<Atom>, TextError>>()?;
     let mut parts: Vec<Part> = Vec::new();
     let (mut section, mut record, mut n_tokens) = (0, 0, usize::MAX);
-    for block in &document.blocks {
+    for (block, atom) in document.blocks.iter().zip(atoms) {
         let opens_section = matches!(block.kind, BlockKind::Heading { .. });
         section += usize::from(opens_section);
         while document.records.get(record).is_some_and(|open| {
@@ -140,7 +148,6 @@ fn parts(document: &Document, tokenizer: &Tokenizer) -> Result<Vec<Part>, TextEr
             record += 1;
         }
         let own_record = document.records.get(record).map(|_| record);
-        let atom = atom(&document.text, block, tokenizer)?;
         let fresh = parts.last().is_none_or(|part| part.record != own_record)
             || (opens_section && n_tokens >= CRUMB_TOKENS);
         if fresh {

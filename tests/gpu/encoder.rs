@@ -80,7 +80,8 @@ fn encodings_are_the_processors() {
         })
         .collect();
     let documents: Vec<&[PassageInput]> = inputs.chunks(9).collect();
-    let expected = model().encode_documents(&documents).expect("runs").concat();
+    let precise = Encoder::load_with(Path::new("assets/model"), Precision::F32).expect("loads");
+    let expected = precise.encode_documents(&documents).expect("runs").concat();
     let (encoder, missing) = encoder_on(&gpu(), model());
     assert!(missing.is_none(), "{missing:?}");
     let own = encoder.encode_documents(&documents).expect("runs").concat();

@@ -25,8 +25,6 @@ use crate::ops::{
     tensors::numbers,
 };
 
-/// Dimensions that the cover's queries and latents have beside their own, for the relevance.
-const RELEVANCE_DIMENSIONS: usize = 16;
 /// Scores of relevance are cut here, far beyond where a level counts for nothing, so that logarithms stay finite.
 const MAX_RELEVANCE_SCORE: f64 = 60.0;
 
@@ -44,8 +42,8 @@ struct Branches {
     /// Tokens.
     window: KeyLists,
     selected: KeyLists,
-    /// Nodes, level behind level.
-    cover: KeyLists,
+    /// Nodes, level behind level: a list for each relevance that levels have.
+    cover: [KeyLists; N_RELEVANCES],
     /// Borders of granules in queries.
     granules: Vec<u32>,
 }
@@ -184,49 +182,41 @@ impl F32GlobalBlock {
 
     /// The attention to the cover, `[n_tokens, heads, size]`.
     ///
-    /// The relevance adds to a logit what depends on the query and on the key's level. This is a product as well: of
-    /// further dimensions, in which a query has its relevances and a key a 1 for its level. Their mix is left out.
+    /// The relevance adds to a logit what depends on the query and on the key's level, so that each level is attended
+    /// to by itself, and the results are joined by what their sums and relevances weigh; the null key counts once.
     fn cover(
         &self,
         seen: &F32Context,
         queries: &Tensor,
         relevance: Option<Tensor>,
-        lists: KeyLists,
+        lists: [KeyLists; N_RELEVANCES],
     ) -> Result<Tensor> {
-        let (n_tokens, heads, size) = queries.dims3()?;
-        let (lists, sizes) = (Arc::new(lists), Arc::clone(&seen.log_sizes));
-        let bias = &self.weights.distance;
-        let out = match relevance {
-            None => sparse_attention(queries, &seen.nodes, bias, lists, sizes)?,
-            Some(relevance) => {
-                // The operation divides by the root of all dimensions.
-                let width = (size + RELEVANCE_DIMENSIONS) as f64;
-                let relevance = (relevance * width.sqrt())?
-                    .pad_with_zeros(1, 0, RELEVANCE_DIMENSIONS - N_RELEVANCES)?
-                    .unsqueeze(1)?
-                    .broadcast_as((n_tokens, heads, RELEVANCE_DIMENSIONS))?;
-                let queries = (queries * (width / size as f64).sqrt())?;
-                let queries = Tensor::cat(&[queries, relevance.contiguous()?], 2)?;
-                let keys = Tensor::cat(&[&seen.nodes, &seen.level_marks()?], 1)?;
-                sparse_attention(&queries, &keys, bias, lists, sizes)?
+        let (_, heads, size) = queries.dims3()?;
+        let mut levels = Vec::new();
+        let mut top = queries.narrow(2, 0, 1)?.detach().zeros_like()?; // [n_tokens, heads, 1]
+        for (level, lists) in lists.into_iter().enumerate() {
+            if lists.ranges.is_empty() {
+                continue;
             }
-        };
-        out.narrow(2, 0, size)
-    }
-}
-
-impl F32Context {
-    /// A 1 for the relevance that each node has, `[n_nodes, RELEVANCE_DIMENSIONS]`.
-    fn level_marks(&self) -> Result<Tensor> {
-        let mut marks = vec![0f32; self.log_sizes.len() * RELEVANCE_DIMENSIONS];
-        for (level, nodes) in self.firsts.windows(2).enumerate() {
-            let relevance = relevance_of(&self.context, level);
-            for node in nodes[0]..nodes[1] {
-                marks[node * RELEVANCE_DIMENSIONS + relevance] = 1.0;
-            }
+            let (lists, sizes) = (Arc::new(lists), Arc::clone(&seen.log_sizes));
+            let out = sparse_attention(queries, &seen.nodes, &self.weights.distance, lists, sizes)?;
+            let relevance = match &relevance {
+                Some(relevance) => relevance.narrow(1, level, 1)?.unsqueeze(1)?, // [n_tokens, 1, 1]
+                None => top.narrow(1, 0, 1)?.zeros_like()?,
+            };
+            let null = relevance.repeat((1, heads, 1))?;
+            let sum = (out.narrow(2, size, 1)? + &null)?;
+            top = top.maximum(&sum.detach())?;
+            levels.push((out.narrow(2, 0, size)?, sum, null));
         }
-        let shape = (self.log_sizes.len(), RELEVANCE_DIMENSIONS);
-        Tensor::from_vec(marks, shape, self.nodes.device())
+        let mut mixed = queries.zeros_like()?;
+        let mut total = top.neg()?.exp()?;
+        for (out, sum, null) in levels {
+            let weight = (sum - &top)?.exp()?;
+            total = ((total + &weight)? - (null - &top)?.exp()?)?;
+            mixed = (mixed + out.broadcast_mul(&weight)?)?;
+        }
+        mixed.broadcast_div(&total)
     }
 }
 
@@ -248,20 +238,26 @@ impl Branches {
             let n_queries = lists.tokens.len();
             let cover = lists.cover.iter().zip(&lists.cover_buckets);
             let cover = cover.map(|(node, &bucket)| {
-                let key = seen.firsts[usize::from(node.level)] as u32 + node.index;
-                KeyRange {
+                let level = usize::from(node.level);
+                let key = seen.firsts[level] as u32 + node.index;
+                let range = KeyRange {
                     start: key,
                     end: key + 1,
                     bucket,
-                }
+                };
+                (relevance_of(&seen.context, level), range)
             });
+            let cover: Vec<(usize, KeyRange)> = cover.collect();
             branches
                 .window
                 .push(n_queries, lists.window.iter().map(tokens));
             branches
                 .selected
                 .push(n_queries, lists.selected.iter().map(tokens));
-            branches.cover.push(n_queries, cover);
+            for (relevance, branch) in branches.cover.iter_mut().enumerate() {
+                let own = cover.iter().filter(|(own, _)| *own == relevance);
+                branch.push(n_queries, own.map(|(_, range)| *range));
+            }
             branches.granules.push(branches.window.n_queries() as u32);
         }
         branches

@@ -167,8 +167,8 @@ impl Functions {
     pub fn load(config: &GlobalConfig, stream: &CudaStream) -> Result<Self, ModelError> {
         let context = stream.context();
         let (attend, attend_shared_bytes) = match config.heads {
-            8 => ("attend_granules_8", 171_008),
-            12 => ("attend_granules_12", 187_392),
+            8 => ("attend_granules_8", 173_056),
+            12 => ("attend_granules_12", 190_464),
             _ => return Err(ModelError::GpuShape),
         };
         let pool = match config.abstraction {
