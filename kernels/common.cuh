@@ -32,16 +32,6 @@ __device__ __forceinline__ float exp2_fast(float x) {
     return result;
 }
 
-// The same without the unit for exponentials, which is slower but runs beside it; the error is 1e-4 of the result.
-__device__ __forceinline__ float exp2_polynomial(float x) {
-    constexpr float ROUND = 12582912.0f; // 1.5 · 2^23: adding it leaves the nearest integer in the low bits.
-    x = fmaxf(x, -126.0f);
-    float rounded = x + ROUND;
-    float rest = x - (rounded - ROUND);
-    float power = fmaf(fmaf(fmaf(0.0551711f, rest, 0.2402278f), rest, 0.6931471f), rest, 1.0f);
-    return __int_as_float(__float_as_int(power) + (__float_as_int(rounded) << 23));
-}
-
 // Two floats as bf16, the first in the low half.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
     uint32_t packed;

@@ -4,11 +4,12 @@
 
 #include "pyramid.cuh"
 
-// Keys that are multiplied at once, in two halves that lie apart in memory.
+// Keys that are multiplied at once, in ranges that lie apart in memory.
 constexpr int TILE = 128;
-constexpr int HALF = 64;
 constexpr int RANGE = 16;
-// Halves of tiles whose nodes are looked up ahead.
+constexpr int N_RANGES = TILE / RANGE;
+// Nodes that are looked up at once, and how often ahead.
+constexpr int CHUNK = 64;
 constexpr int LOOKED_UP = 4;
 constexpr int N_BUCKETS = 16;
 // Relevances of levels that a token gives, the last for all above.
@@ -40,28 +41,25 @@ struct Inputs {
 };
 
 // What stands in the place of a range's bucket: its keys are not there, or are nodes, which have a bucket each.
-constexpr uint32_t NOT_THERE = N_BUCKETS, OF_NODES = N_BUCKETS + 1, N_CODES = 2 * N_BUCKETS;
+constexpr uint8_t NOT_THERE = N_BUCKETS, OF_NODES = N_BUCKETS + 1;
+constexpr int N_CODES = 2 * N_BUCKETS;
 // Set where only some of a range's keys are there.
-constexpr uint32_t PARTLY = 0x80;
-
-// The keys of half a tile: columns below `first` and from `end` on are not there.
-struct Half {
-    short first, end;
-    // The bucket of each range of 16 columns or one of the codes above, a byte each.
-    uint32_t codes;
-};
+constexpr uint8_t PARTLY = 0x80;
 
 // What the keys of a tile are.
 struct alignas(16) Tile {
-    Half halves[2];
+    // The bucket of each range or one of the codes above.
+    uint8_t codes[N_RANGES];
+    // The keys that are there of a range that is not whole.
+    uint8_t first[N_RANGES], count[N_RANGES];
     int branch;
 };
 
-// The nodes of half a tile.
+// Some nodes of a cover.
 struct alignas(16) Nodes {
-    float addends[HALF];
-    uint32_t nodes[HALF];
-    uint8_t buckets[HALF];
+    float addends[CHUNK];
+    uint32_t nodes[CHUNK];
+    uint8_t buckets[CHUNK];
     // How many there are, and whether more of the cover follow.
     int count, more;
 };
@@ -139,24 +137,24 @@ struct Clerk {
         float relevances = log_relevances(granule);
         do {
             barrier_wait(&shared.nodes_empty[ring.stage], ring.parity ^ 1);
-            Nodes &half = shared.nodes[ring.stage];
-            for (int row = lane; count > 0 && row < HALF; row += WARP) {
+            Nodes &chunk = shared.nodes[ring.stage];
+            for (int row = lane; count > 0 && row < CHUNK; row += WARP) {
                 uint32_t node = list[min(first + row, count - 1)];
                 float relevance = __shfl_sync(~0u, relevances, relevance_of(node));
-                half.nodes[row] = node;
-                half.addends[row] = LOG2E * (inputs.node_log_sizes[node] + relevance);
-                half.buckets[row] = log_bucket(granule.start, inputs.node_starts[node]);
+                chunk.nodes[row] = node;
+                chunk.addends[row] = LOG2E * (inputs.node_log_sizes[node] + relevance);
+                chunk.buckets[row] = log_bucket(granule.start, inputs.node_starts[node]);
             }
             if (lane == 0) {
-                half.count = min(count - first, HALF);
-                half.more = count - first > HALF;
+                chunk.count = min(count - first, CHUNK);
+                chunk.more = count - first > CHUNK;
             }
             __syncwarp();
             if (lane == 0) {
                 barrier_arrive(&shared.nodes_full[ring.stage]);
             }
             ring.advance();
-            first += HALF;
+            first += CHUNK;
         } while (first < count);
     }
 
@@ -192,63 +190,72 @@ struct Producer {
     int lane;
     Ring<STAGES> ring;
     Ring<LOOKED_UP> nodes;
-    // Halves of the current tile that are under way.
+    // Ranges of the current tile that are under way.
     int filled;
 
-    // A place for 64 keys, of which `first..end` are there; `code` is that of the range whose number are the lane's last
-    // two bits.
-    __device__ __forceinline__ int open(int first, int end, uint32_t code) {
+    // How many of `count` ranges the current tile still takes.
+    __device__ __forceinline__ int open(int count) {
         if (filled == 0) {
             barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
         }
-        int start = RANGE * (lane & 3), n_there = min(end, start + RANGE) - max(first, start);
-        code = n_there <= 0 ? NOT_THERE : code | (n_there < RANGE ? PARTLY : 0);
-        uint32_t codes = __reduce_or_sync(~0u, code << (8 * (lane & 3)));
-        if (lane == 0) {
-            shared.heads[ring.stage].halves[filled] = Half{short(first), short(end), codes};
-        }
-        return filled++;
+        return min(count, N_RANGES - filled);
+    }
+
+    // Says what range `place` of the current tile holds: the keys `first..end` of 16.
+    __device__ __forceinline__ void describe(int place, int first, int end, uint8_t code) {
+        Tile &tile = shared.heads[ring.stage];
+        tile.codes[place] = code | (end - first < RANGE ? PARTLY : 0);
+        tile.first[place] = first;
+        tile.count[place] = end - first;
     }
 
     __device__ __forceinline__ void close(Branch branch) {
-        if (filled == 1) {
-            open(0, 0, 0);
+        if (filled == 0 && branch == END) {
+            open(0);
+        } else if (filled == 0) {
+            return;
         }
-        if (filled == 2 || branch == END) {
-            if (branch == END) {
-                barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
-            }
-            if (lane == 0) {
-                shared.heads[ring.stage].branch = branch;
-                barrier_arrive(&shared.full[ring.stage]);
-            }
-            ring.advance();
-            filled = 0;
+        if (lane >= filled && lane < N_RANGES) {
+            shared.heads[ring.stage].codes[lane] = NOT_THERE;
         }
+        __syncwarp();
+        if (lane == 0) {
+            shared.heads[ring.stage].branch = branch;
+            barrier_arrive(&shared.full[ring.stage]);
+        }
+        ring.advance();
+        filled = 0;
     }
 
-    // Tokens `first..end` that lie in the 64 from `start` on.
+    // The tokens `first..end`, in ranges from `start` on.
     __device__ __forceinline__ void tokens(Branch branch, int start, int first, int end, uint32_t from) {
-        uint32_t range = max(start + RANGE * (lane & 3), first);
-        int half = open(max(first - start, 0), min(end - start, HALF), log_bucket(from, range));
-        if (lane == 0) {
-            barrier_expect(&shared.full[ring.stage], HALF * SIZE * sizeof(bf16));
-            load_tile_2d(shared.tiles[ring.stage] + half * HALF * SIZE, latents, &shared.full[ring.stage], 0, start);
-        }
-        if (half == 1) {
-            close(branch);
+        for (; start < end; start += WARP * RANGE) {
+            int n_ranges = min((end - start + RANGE - 1) / RANGE, WARP), own = start + RANGE * lane;
+            int own_first = max(first - own, 0), own_end = min(end - own, RANGE);
+            for (int done = 0; done < n_ranges;) {
+                int taken = open(n_ranges - done), place = filled + lane - done;
+                uint64_t *full = &shared.full[ring.stage];
+                if (lane == 0) {
+                    barrier_expect(full, taken * RANGE * SIZE * sizeof(bf16));
+                }
+                if (lane >= done && lane < done + taken) {
+                    describe(place, own_first, own_end, log_bucket(from, own + own_first));
+                    load_tile_2d(shared.tiles[ring.stage] + place * RANGE * SIZE, latents, full, 0, own);
+                }
+                filled += taken;
+                done += taken;
+                if (filled == N_RANGES) {
+                    close(branch);
+                }
+            }
         }
     }
 
     __device__ __forceinline__ void window(const Granule &granule) {
         int first = max(int(granule.start) - inputs.window, 0);
         int end = min(int(granule.end) + inputs.window, inputs.n_tokens);
-        for (int start = first & -RANGE; start < int(granule.own_start); start += HALF) {
-            tokens(WINDOW, start, first, granule.own_start, granule.start);
-        }
-        for (int start = int(granule.own_end) & -RANGE; start < end; start += HALF) {
-            tokens(WINDOW, start, granule.own_end, end, granule.start);
-        }
+        tokens(WINDOW, first & -RANGE, first, granule.own_start, granule.start);
+        tokens(WINDOW, int(granule.own_end) & -RANGE, granule.own_end, end, granule.start);
         close(WINDOW);
     }
 
@@ -259,30 +266,36 @@ struct Producer {
         for (int at = 0; at < leaves.count; at++) {
             int from = __shfl_sync(~0u, leaves.start, at), to = __shfl_sync(~0u, leaves.end, at);
             if (inputs.window == 0 || from < first || end < to) {
-                for (int start = from; start < to; start += HALF) {
-                    tokens(SELECTED, start, from, to, granule.start);
-                }
+                tokens(SELECTED, from, from, to, granule.start);
             }
         }
         close(SELECTED);
     }
 
     // Nodes lie anywhere, so each row is copied for itself; the tile is full when its copies have arrived.
-    __device__ __forceinline__ void half_of_nodes(const Nodes &own) {
-        int first_row = open(0, own.count, OF_NODES) * HALF;
-        char *to = reinterpret_cast<char *>(shared.tiles[ring.stage] + first_row * SIZE);
-        for (int row = lane / 8; row < own.count; row += WARP / 8) {
-            const bf16 *node = inputs.nodes + size_t(own.nodes[row]) * SIZE;
-            copy_16_bytes_async(shared_address(to) + swizzled(row, lane % 8), node + lane % 8 * 8);
-        }
-        barrier_arrive_after_copies(&shared.full[ring.stage]);
-        for (int row = lane; row < HALF; row += WARP) {
-            shared.addends[ring.stage][first_row + row] = own.addends[row];
-            shared.buckets[ring.stage][first_row + row] = own.buckets[row];
-        }
-        __syncwarp();
-        if (first_row > 0) {
-            close(COVER);
+    __device__ __forceinline__ void chunk(const Nodes &own) {
+        int n_ranges = (own.count + RANGE - 1) / RANGE;
+        for (int done = 0; done < n_ranges;) {
+            int taken = open(n_ranges - done), first_row = RANGE * filled, skipped = RANGE * done;
+            int n_rows = min(own.count - skipped, RANGE * taken);
+            char *to = reinterpret_cast<char *>(shared.tiles[ring.stage] + first_row * SIZE);
+            for (int row = lane / 8; row < n_rows; row += WARP / 8) {
+                const bf16 *node = inputs.nodes + size_t(own.nodes[skipped + row]) * SIZE;
+                copy_16_bytes_async(shared_address(to) + swizzled(row, lane % 8), node + lane % 8 * 8);
+            }
+            barrier_arrive_after_copies(&shared.full[ring.stage]);
+            for (int row = lane; row < RANGE * taken; row += WARP) {
+                shared.addends[ring.stage][first_row + row] = own.addends[skipped + row];
+                shared.buckets[ring.stage][first_row + row] = own.buckets[skipped + row];
+            }
+            if (lane < taken) {
+                describe(filled + lane, 0, min(n_rows - RANGE * lane, RANGE), OF_NODES);
+            }
+            filled += taken;
+            done += taken;
+            if (filled == N_RANGES) {
+                close(COVER);
+            }
         }
     }
 
@@ -291,9 +304,7 @@ struct Producer {
         while (more) {
             barrier_wait(&shared.nodes_full[nodes.stage], nodes.parity);
             const Nodes &own = shared.nodes[nodes.stage];
-            if (own.count > 0) {
-                half_of_nodes(own);
-            }
+            chunk(own);
             more = own.more;
             __syncwarp();
             if (lane == 0) {

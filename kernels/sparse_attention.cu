@@ -7,14 +7,14 @@
 // for, and of the relevance of its level); beside the keys stands a null key of logit 0 and value zero.
 //
 // Input   queries     bf16 [n_tokens, HEADS, 64], by tensor map, box {64, 1, 16}
-//         latents     bf16 [n_tokens, 64], by tensor map, box {64, 64}, both in the 128-byte swizzle
+//         latents     bf16 [n_tokens, 64], by tensor map, box {64, 16}, both in the 128-byte swizzle
 //         the lists and weights of `Inputs`
 // Output  out         bf16 [n_tokens, HEADS, 64], the gated sum of the branches
 //         lse         f32 [3, n_tokens, HEADS], log-sum-exp of each branch, the null key's 1 included; may be null
 //
 // Launch  `attend_granules_HEADS`, a block a multiprocessor, HEADS + 4 warps each. A block takes every gridDim-th
 //         granule: the first HEADS warps are one head each, four of them multiply together (64 rows × 128 keys), and
-//         one more brings tiles of 2 × 64 keys, running ahead of the others by up to STAGES tiles, and another looks
+//         one more brings tiles of 8 × 16 keys, running ahead of the others by up to STAGES tiles, and another looks
 //         up which nodes these will be.
 // Floor   4·64·HEADS operations a query and key over 790 TFLOP/s: 0.33 ms for 32k tokens × 12 heads × 2,560 keys. As
 //         many exponentials as 1/256 of the operations pass the 16 lanes a cycle of their own unit in 0.27 ms.
@@ -24,43 +24,49 @@
 #ifdef HAS_HOPPER
 
 constexpr float SCALE = 0.125f * LOG2E;
-// The running maximum may lag behind by so many powers of two before older sums are rescaled.
-constexpr float SLACK = 8.0f;
+// Sums of exponentials stay below this, or their maximum is raised.
+constexpr float LARGEST_SUM = 0x1p60f;
 
-// The running softmax of the two rows (queries) that a lane holds a part of. One of every POLYNOMIAL exponentials is a
-// polynomial (0: none): that pays where the multipliers have time left.
-template <int POLYNOMIAL>
+// The running softmax of the two rows (queries) that a lane holds a part of.
 struct Softmax {
+    // What exponentials are taken relative to. The null key has logit 0, and numbers have room above: it stays there
+    // until a sum grows too large, which is cheaper to see than the largest logit of every tile.
     float best[2] = {0.0f, 0.0f};
     float total[2] = {0.0f, 0.0f};
 
-    // Turns the products of a tile into exponentials below the maximum; `factors` are what older sums are worth.
-    __device__ __forceinline__ void add(float (&values)[64], const float (&bias)[8], float (&factors)[2]) {
-        float top[2] = {-INFINITY, -INFINITY};
-#pragma unroll
-        for (int at = 0; at < 64; at += 8) {
-#pragma unroll
-            for (int row = 0; row < 2; row++) {
-                const float *own = values + at + 2 * row;
-                float largest = fmaxf(fmaxf(own[0], own[1]), fmaxf(own[4], own[5]));
-                top[row] = fmaxf(top[row], fmaf(largest, SCALE, bias[at / 8]));
-            }
-        }
-#pragma unroll
-        for (int row = 0; row < 2; row++) {
-            top[row] = quad_max(top[row]);
-            bool larger = top[row] > best[row] + SLACK;
-            factors[row] = larger ? exp2_fast(best[row] - top[row]) : 1.0f;
-            best[row] = larger ? top[row] : best[row];
-            total[row] *= factors[row];
-        }
+    // Turns the products of a tile into exponentials. False where a sum grows too large: the products are lost then, and
+    // the sums are as before.
+    __device__ __forceinline__ bool add(float (&values)[64], const float (&bias)[8]) {
+        float before[2] = {total[0], total[1]};
 #pragma unroll
         for (int at = 0; at < 64; at++) {
             int row = at / 2 % 2;
             float logit = fmaf(values[at], SCALE, bias[at / 8] - best[row]);
-            bool polynomial = POLYNOMIAL > 0 && at % max(POLYNOMIAL, 1) == 3;
-            values[at] = polynomial ? exp2_polynomial(logit) : exp2_fast(logit);
+            values[at] = exp2_fast(logit);
             total[row] += values[at];
+        }
+        if (__all_sync(~0u, total[0] < LARGEST_SUM && total[1] < LARGEST_SUM)) {
+            return true;
+        }
+        total[0] = before[0];
+        total[1] = before[1];
+        return false;
+    }
+
+    // Raises what exponentials are relative to, so that sums and a tile's products fit; `factors` are what older sums are
+    // worth then.
+    __device__ __forceinline__ void raise(const float (&values)[64], const float (&bias)[8], float (&factors)[2]) {
+#pragma unroll
+        for (int row = 0; row < 2; row++) {
+            float top = best[row] + log2f(fmaxf(total[row], 1.0f));
+#pragma unroll
+            for (int at = 2 * row; at < 64; at += 4) {
+                top = fmaxf(top, fmaf(fmaxf(values[at], values[at + 1]), SCALE, bias[at / 8]));
+            }
+            top = quad_max(top);
+            factors[row] = exp2_fast(best[row] - top);
+            best[row] = top;
+            total[row] *= factors[row];
         }
     }
 
@@ -69,10 +75,8 @@ struct Softmax {
 };
 
 // One warp: a head of the granule's 16 queries.
-template <int HEADS, int STAGES, int POLYNOMIAL>
+template <int HEADS, int STAGES>
 struct Consumer {
-    using Sums = Softmax<POLYNOMIAL>;
-
     Shared<HEADS, STAGES> &shared;
     const Inputs &inputs;
     int head, lane;
@@ -101,6 +105,31 @@ struct Consumer {
         wgmma_commit();
     }
 
+    // The same products by this warp alone, which keeps no step with the other three.
+    __device__ __forceinline__ void multiply_again(float (&products)[64], const bf16 *queries) {
+#pragma unroll
+        for (int at = 0; at < 64; at++) {
+            products[at] = 0.0f;
+        }
+        uint32_t rows = shared_address(queries + head % 4 * GRANULE * SIZE);
+        uint32_t keys = shared_address(shared.tiles[ring.stage]);
+#pragma unroll
+        for (int step = 0; step < 4; step++) {
+            uint32_t a[4], b[4];
+            load_matrices(a, rows + swizzled(lane % 16, 2 * step + lane / 16));
+#pragma unroll
+            for (int range = 0; range < N_RANGES; range++) {
+                uint32_t row = RANGE * range + lane % 8 + lane / 16 * 8;
+                load_matrices(b, keys + swizzled(row, 2 * step + lane / 8 % 2));
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    float(&own)[4] = reinterpret_cast<float(&)[4]>(products[8 * range + 4 * half]);
+                    multiply_bf16(own, a, b[2 * half], b[2 * half + 1]);
+                }
+            }
+        }
+    }
+
     __device__ __forceinline__ void add_values(float (&sums)[32], const uint32_t (&weights)[8][4], int more) {
         uint64_t values = tile_descriptor(shared_address(shared.tiles[ring.stage]));
 #pragma unroll
@@ -111,14 +140,16 @@ struct Consumer {
     }
 
     // Puts what the products lack into them, and gives what whole ranges lack.
-    __device__ __forceinline__ void add_bias(float (&products)[64], const Tile &tile, float (&bias)[8]) {
+    __device__ __forceinline__ void add_bias(float (&products)[64], int branch, float (&bias)[8]) {
+        const Tile &tile = shared.heads[ring.stage];
         const float *own = shared.bias[head];
         int column = lane % 4 * 2;
+        uint2 codes = *reinterpret_cast<const uint2 *>(tile.codes);
 #pragma unroll
-        for (int range = 0; range < 8; range++) {
-            bias[range] = own[tile.halves[range / 4].codes >> (8 * (range % 4)) & (N_CODES - 1)];
+        for (int range = 0; range < N_RANGES; range++) {
+            bias[range] = own[(range < 4 ? codes.x : codes.y) >> (8 * (range % 4)) & (N_CODES - 1)];
         }
-        if (tile.branch == COVER) {
+        if (branch == COVER) {
 #pragma unroll
             for (int at = 0; at < 64; at += 4) {
                 int key = at * 2 + column;
@@ -134,13 +165,13 @@ struct Consumer {
             }
         }
 #pragma unroll
-        for (int range = 0; range < 8; range++) {
-            const Half &half = tile.halves[range / 4];
-            if (half.codes & PARTLY << (8 * (range % 4))) {
+        for (int range = 0; range < N_RANGES; range++) {
+            if ((range < 4 ? codes.x : codes.y) & uint32_t(PARTLY) << (8 * (range % 4))) {
+                uint32_t first = tile.first[range], count = tile.count[range];
 #pragma unroll
-                for (int at = 8 * range; at < 8 * range + 8; at++) {
-                    int key = at % 32 / 4 * 8 + column + at % 2;
-                    products[at] = key >= half.first && key < half.end ? products[at] : -INFINITY;
+                for (int at = 0; at < 8; at++) {
+                    uint32_t key = at / 4 * 8 + column + at % 2;
+                    products[8 * range + at] = key - first < count ? products[8 * range + at] : -INFINITY;
                 }
             }
         }
@@ -154,7 +185,7 @@ struct Consumer {
     }
 
     // Adds a branch's result, times its gate, to those before.
-    __device__ __forceinline__ void finish(int branch, const float (&sums)[32], const Sums &softmax) {
+    __device__ __forceinline__ void finish(int branch, const float (&sums)[32], const Softmax &softmax) {
         float share[2];
         wait_for_copies();
         __syncwarp();
@@ -210,46 +241,50 @@ struct Consumer {
     }
 
     // A tile's keys are multiplied while the values of the tile before still are.
-    __device__ __forceinline__ void attend(uint64_t queries) {
-        float products[64], sums[32], bias[8], factors[2];
+    __device__ __forceinline__ void attend(const bf16 *queries) {
+        float products[64], sums[32], bias[8];
         uint32_t weights[8][4];
-        Sums softmax;
+        Softmax softmax;
         int branch = END;
         uint64_t *before = nullptr;
         seen = 0;
         while (true) {
             barrier_wait(&shared.full[ring.stage], ring.parity);
-            Tile tile = shared.heads[ring.stage];
-            if (tile.branch == COVER) {
+            int own_branch = shared.heads[ring.stage].branch;
+            if (own_branch == COVER) {
                 // Its rows came as ordinary copies.
                 fence_async_proxy();
             }
-            if (tile.branch != END) {
+            if (own_branch != END) {
                 wgmma_fence();
-                multiply_keys(products, queries);
+                multiply_keys(products, tile_descriptor(shared_address(queries)));
             }
             wgmma_wait<0>();
             if (before) {
                 release(before);
             }
-            bool same = tile.branch == branch;
+            bool same = own_branch == branch;
             if (!same && branch != END) {
                 finish(branch, sums, softmax);
             }
-            if (tile.branch == END) {
+            if (own_branch == END) {
                 break;
             }
             if (!same) {
-                softmax = Sums();
-                branch = tile.branch;
+                softmax = Softmax();
+                branch = own_branch;
             }
-            add_bias(products, tile, bias);
-            softmax.add(products, bias, factors);
-            if (same && __any_sync(~0u, factors[0] != 1.0f || factors[1] != 1.0f)) {
+            add_bias(products, own_branch, bias);
+            if (!softmax.add(products, bias)) {
+                float factors[2];
+                multiply_again(products, queries);
+                add_bias(products, own_branch, bias);
+                softmax.raise(products, bias, factors);
 #pragma unroll
                 for (int at = 0; at < 32; at++) {
-                    sums[at] *= factors[at / 2 % 2];
+                    sums[at] = same ? sums[at] * factors[at / 2 % 2] : 0.0f;
                 }
+                softmax.add(products, bias);
             }
 #pragma unroll
             for (int at = 0; at < 32; at++) {
@@ -270,8 +305,7 @@ struct Consumer {
             granule = inputs.granules[index];
             load_gates();
             barrier_wait(&shared.queries_full[places.stage], places.parity);
-            const bf16 *queries = shared.queries[places.stage] + head / 4 * 4 * GRANULE * SIZE;
-            attend(tile_descriptor(shared_address(queries)));
+            attend(shared.queries[places.stage] + head / 4 * 4 * GRANULE * SIZE);
             release(&shared.queries_empty[places.stage]);
             places.advance();
             write();
@@ -279,7 +313,7 @@ struct Consumer {
     }
 };
 
-template <int HEADS, int STAGES, int REGISTERS, int POLYNOMIAL>
+template <int HEADS, int STAGES, int REGISTERS>
 __device__ __forceinline__ void attend_granules(const void *queries, const void *latents, const Inputs &inputs) {
     extern __shared__ __align__(1024) char memory[];
     auto &shared = *reinterpret_cast<Shared<HEADS, STAGES> *>(memory);
@@ -293,9 +327,9 @@ __device__ __forceinline__ void attend_granules(const void *queries, const void 
             barrier_init(&shared.queries_full[place], 1);
             barrier_init(&shared.queries_empty[place], HEADS);
         }
-        for (int half = 0; half < LOOKED_UP; half++) {
-            barrier_init(&shared.nodes_full[half], 1);
-            barrier_init(&shared.nodes_empty[half], 1);
+        for (int chunk = 0; chunk < LOOKED_UP; chunk++) {
+            barrier_init(&shared.nodes_full[chunk], 1);
+            barrier_init(&shared.nodes_empty[chunk], 1);
         }
     }
     for (uint32_t at = threadIdx.x; at < HEADS * N_CODES; at += blockDim.x) {
@@ -304,9 +338,13 @@ __device__ __forceinline__ void attend_granules(const void *queries, const void 
                              : code == NOT_THERE ? -INFINITY
                                                  : 0.0f;
     }
-    // Weights of keys that are not there are zero, and times zero only numbers are zero.
+    // Keys that are not there weigh zero, and zero times what is no number is none.
     for (int at = threadIdx.x; at < STAGES * TILE * SIZE / 8; at += blockDim.x) {
         reinterpret_cast<uint4 *>(shared.tiles)[at] = uint4{};
+    }
+    for (int at = threadIdx.x; at < STAGES * TILE; at += blockDim.x) {
+        shared.addends[0][at] = 0.0f;
+        shared.buckets[0][at] = 0;
     }
     fence_async_proxy();
     __syncthreads();
@@ -319,7 +357,7 @@ __device__ __forceinline__ void attend_granules(const void *queries, const void 
         }
     } else {
         take_registers<REGISTERS>();
-        Consumer<HEADS, STAGES, POLYNOMIAL>{shared, inputs, warp, lane}.run();
+        Consumer<HEADS, STAGES>{shared, inputs, warp, lane}.run();
     }
 }
 
@@ -327,16 +365,16 @@ struct alignas(64) TensorMap {
     char opaque[128];
 };
 
-#define ATTEND_GRANULES(HEADS, STAGES, REGISTERS, POLYNOMIAL)                                                         \
+#define ATTEND_GRANULES(HEADS, STAGES, REGISTERS)                                                                     \
     extern "C" __global__ void __launch_bounds__((HEADS + 4) * WARP, 1) attend_granules_##HEADS(                       \
         const __grid_constant__ TensorMap queries, const __grid_constant__ TensorMap latents,                          \
         const __grid_constant__ Inputs inputs) {                                                                       \
-        attend_granules<HEADS, STAGES, REGISTERS, POLYNOMIAL>(&queries, &latents, inputs);                             \
+        attend_granules<HEADS, STAGES, REGISTERS>(&queries, &latents, inputs);                                         \
     }
 
-ATTEND_GRANULES(8, 6, 216, 8)
+ATTEND_GRANULES(8, 6, 216)
 static_assert(sizeof(Shared<8, 6>) == 173056, "the launch knows the size");
-ATTEND_GRANULES(12, 5, 160, 0)
+ATTEND_GRANULES(12, 5, 160)
 static_assert(sizeof(Shared<12, 5>) == 190464, "the launch knows the size");
 
 #endif

@@ -109,3 +109,5 @@ pub const LAYOUT: LayoutOptions = LayoutOptions {
 pub const CLS_TOKEN: u32 = 101;
 /// `[SEP]` closes them.
 pub const SEP_TOKEN: u32 = 102;
+/// `[MASK]` stands for a word that is hidden while training.
+pub const MASK_TOKEN: u32 = 103;

@@ -21,6 +21,7 @@ use super::{
     layers::{Layers, MAX_TOKENS_IN_MEMORY},
     packed::PackedBatch,
     reader::Reader,
+    save::GLOBAL_FILE,
     trunk::Trunk,
     weights::{self, WeightFile},
 };
@@ -427,7 +428,7 @@ fn load_global(
     precision: Precision,
 ) -> Result<Vec<Box<dyn Global>>, ModelError> {
     shape.check()?;
-    let file = WeightFile::open(&folder.join("global.safetensors"))?;
+    let file = WeightFile::open(&folder.join(GLOBAL_FILE))?;
     GLOBAL_AFTER_LAYERS
         .iter()
         .map(|layer| {
@@ -466,8 +467,12 @@ pub fn fingerprint(folder: &Path) -> Result<String, ModelError> {
         "model.safetensors",
         "granules.safetensors",
         "tokenizer.json",
+        GLOBAL_FILE,
     ] {
         let path = folder.join(name);
+        if name == GLOBAL_FILE && !path.exists() {
+            continue;
+        }
         let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path, source })?;
         hasher.update(&bytes);
     }

@@ -49,9 +49,18 @@ impl F32Trunk {
     /// `token_ids` is `[batch, length]`, `mask` `[batch, 1, 1, length]` (0, or −∞ where a row is padded); the states are
     /// `[batch, length, hidden]`.
     pub fn forward(&self, token_ids: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let embedded = self.embeddings.forward(token_ids)?;
-        let mut blocks = self.blocks.iter();
-        blocks.try_fold(embedded, |states, block| block.forward(&states, mask))
+        self.layers(0..self.blocks.len(), self.embed(token_ids)?, mask)
+    }
+
+    /// The states before the first layer.
+    pub fn embed(&self, token_ids: &Tensor) -> Result<Tensor> {
+        self.embeddings.forward(token_ids)
+    }
+
+    /// Takes states through some layers.
+    pub fn layers(&self, layers: Range<usize>, states: Tensor, mask: &Tensor) -> Result<Tensor> {
+        let mut blocks = self.blocks[layers].iter();
+        blocks.try_fold(states, |states, block| block.forward(&states, mask))
     }
 
     fn groups(&self, batch: &PackedBatch) -> Result<Vec<Group>> {

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::ops::granule_keys::KEY_DIMENSIONS;
 
-/// Every file of a model's folder but `config.json`; the reader's may be missing.
+/// The global blocks' file, where the model has any.
+pub const GLOBAL_FILE: &str = "global.safetensors";
+
+/// Every other file of a model's folder but `config.json`; the reader's may be missing.
 pub const FILES: [&str; 4] = [
     "model.safetensors",
     "granules.safetensors",

@@ -112,6 +112,20 @@ impl WeightFile {
         }
     }
 
+    /// The tensor `name` in f32, flat, be it stored so or an int8 matrix.
+    pub fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, ModelError> {
+        match self
+            .header
+            .info(name)
+            .map(|info| (info.dtype, &info.shape[..]))
+        {
+            Some((Dtype::I8, &[rows, columns])) if rows * columns == count => {
+                Ok(self.matrix(name, columns)?.dequantised())
+            }
+            _ => self.values(name, count),
+        }
+    }
+
     /// Every tensor in f32 under its name; the scales of matrices are in these already.
     pub fn dequantised(&self, device: &Device) -> Result<HashMap<String, Tensor>, ModelError> {
         let mut tensors = HashMap::new();

@@ -10,6 +10,7 @@ pub mod int8_attention;
 pub mod int8_product;
 pub mod lightning_index;
 pub mod passage_attention;
+pub mod permute;
 pub mod pointwise;
 pub mod simd;
 pub mod similarity;

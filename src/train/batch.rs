@@ -1,6 +1,9 @@
 //! One step's passages and questions, drawn by a seed: the same step of the same run is always the same.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ops::Range,
+};
 
 use rand::{
     Rng, SeedableRng,
@@ -15,9 +18,11 @@ use super::{
 };
 use crate::model::{
     PassageInput,
-    config::{CLS_TOKEN, SEP_TOKEN},
+    config::{CLS_TOKEN, MASK_TOKEN, SEP_TOKEN},
 };
 
+/// A hidden word is known in 1 of so many passages of its document, at most.
+const RARE: usize = 3;
 /// Documents that are tried for a window before it is left as full as it is.
 const MAX_TRIES: usize = 128;
 
@@ -52,6 +57,11 @@ pub struct BatchPassage {
 }
 
 impl BatchPassage {
+    /// Where the body stands in the tokens.
+    fn body(&self) -> Range<usize> {
+        1 + self.n_prefix..self.tokens.len() - 1
+    }
+
     /// What the joint reader is shown: prefix and body.
     pub fn bare(&self) -> PassageInput<'_> {
         let (prefix, body) = self.tokens[1..self.tokens.len() - 1].split_at(self.n_prefix);
@@ -200,6 +210,7 @@ impl Sampler {
                 .into_iter()
                 .map(|question| self.framed(question, &example.title, random)),
             );
+            self.hide(&mut batch.passages[first..], random);
         }
         questions.shuffle(random);
         questions.truncate(self.options.questions);
@@ -237,6 +248,31 @@ impl Sampler {
             });
         }
         questions
+    }
+
+    /// Hides words of a document's passages, each in all of its places there.
+    fn hide(&self, passages: &mut [BatchPassage], random: &mut StdRng) {
+        if self.options.hidden == 0.0 {
+            return;
+        }
+        let words = |own: &BatchPassage| own.tokens[own.body()].iter().copied().collect();
+        let words: Vec<BTreeSet<u32>> = passages.iter().map(words).collect();
+        let mut known: HashMap<u32, usize> = HashMap::new();
+        for word in words.iter().flatten() {
+            *known.entry(*word).or_default() += 1;
+        }
+        let elsewhere = 2..=(passages.len() / RARE).max(2);
+        for (passage, words) in passages.iter_mut().zip(words) {
+            let mut is_hidden = |word: &u32| {
+                elsewhere.contains(&known[word]) && random.random_bool(self.options.hidden)
+            };
+            let hidden: BTreeSet<u32> = words.into_iter().filter(|word| is_hidden(word)).collect();
+            let body = passage.body();
+            let tokens = passage.tokens[body].iter_mut();
+            tokens
+                .filter(|token| hidden.contains(token))
+                .for_each(|token| *token = MASK_TOKEN);
+        }
     }
 
     /// Frames a question, some behind their document's title.

@@ -3,7 +3,7 @@
 //! What it computes is what the index stores and the question asks: unit vectors, granule keys pooled by idf, and for
 //! each word piece of a question its weight and those of the levels. Keys are not quantised here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use anyhow::Result;
 use candle_core::{D, Device, IndexOp, Tensor};
@@ -11,13 +11,15 @@ use candle_nn::ops::softmax;
 
 use super::{
     batch::{Batch, BatchPassage},
-    rows::{self, Group},
+    rows::{self, Group, Packing},
 };
 use crate::{
     model::{
         config::ModelConfig,
         f32_trunk::F32Trunk,
+        global::{F32GlobalBlock, GLOBAL_AFTER_LAYERS, GlobalConfig},
         granule::{GRANULE_TOKENS, GranuleTables, N_LEVELS},
+        trunk::Trunk,
         weights::var_builder,
     },
     ops::granule_keys::KEY_DIMENSIONS,
@@ -28,9 +30,11 @@ const HEADS: &str = "granules";
 /// Keeps a vector of zeros from being divided by nothing.
 const TINY: f64 = 1e-12;
 
-/// Trunk and granule head.
+/// Trunk, global blocks and granule head.
 pub struct Learner {
     trunk: F32Trunk,
+    /// One for each of [`GLOBAL_AFTER_LAYERS`], or none.
+    blocks: Vec<F32GlobalBlock>,
     projection: Tensor,
     token_weight: Tensor,
     level_weight: Tensor,
@@ -61,7 +65,7 @@ pub struct Questions {
 }
 
 impl Learner {
-    /// The model of `tensors`: the trunk's under their names, the granule head's under [`HEADS`].
+    /// The model of `tensors`: the trunk's and the blocks' under their names, the granule head's under [`HEADS`].
     pub fn load(
         config: &ModelConfig,
         tensors: HashMap<String, Tensor>,
@@ -70,7 +74,13 @@ impl Learner {
     ) -> Result<Self> {
         let vb = var_builder(tensors, device);
         let (hidden, heads) = (config.hidden_size, vb.pp(HEADS));
+        let block = |shape: &GlobalConfig, layer: usize| {
+            F32GlobalBlock::load(shape.clone(), hidden, vb.pp(block_name(layer)))
+        };
+        let blocks = config.global.iter();
+        let blocks = blocks.flat_map(|shape| GLOBAL_AFTER_LAYERS.map(|layer| block(shape, layer)));
         Ok(Self {
+            blocks: blocks.collect::<std::result::Result<_, _>>()?,
             projection: heads.get((KEY_DIMENSIONS, hidden), "projection")?,
             token_weight: heads.get((1, hidden), "token_weight")?,
             level_weight: heads.get((N_LEVELS, hidden), "level_weight")?,
@@ -109,10 +119,8 @@ impl Learner {
         let n_granules = pooled.iter().map(Vec::len).max().unwrap_or(1);
         let (mut vectors, mut keys) = (Vec::new(), Vec::new());
         let groups = rows::groups(&tokens, &self.device)?;
-        for group in &groups {
-            let states = self
-                .trunk
-                .forward(&group.padded.token_ids, &group.padded.mask)?;
+        let states = self.states(&tokens, &groups, batch)?;
+        for (group, states) in groups.iter().zip(states) {
             vectors.push(self.mean(&states, group)?);
             let length = group.padded.length;
             let mut shares = vec![0f32; group.rows.len() * n_granules * length];
@@ -131,6 +139,41 @@ impl Learner {
             vectors: rows::in_order(&vectors, &groups)?,
             keys: rows::in_order(&keys, &groups)?,
         })
+    }
+
+    /// The states of every group of a batch's passages, `[batch, length, hidden]` each.
+    fn states(&self, tokens: &[&[u32]], groups: &[Group], batch: &Batch) -> Result<Vec<Tensor>> {
+        let embed = |group: &Group| self.trunk.embed(&group.padded.token_ids);
+        let mut states = groups
+            .iter()
+            .map(embed)
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        let mut done = 0;
+        if !self.blocks.is_empty() {
+            let packing = Packing::new(tokens, groups, &self.device)?;
+            for (block, layer) in self.blocks.iter().zip(GLOBAL_AFTER_LAYERS) {
+                let own = self.layers(done..layer, states, groups)?;
+                states = packing.unpack(&see_documents(block, &packing.pack(&own)?, batch)?)?;
+                done = layer;
+            }
+        }
+        self.layers(done..self.trunk.n_layers(), states, groups)
+    }
+
+    /// Takes the states of groups through some layers.
+    fn layers(
+        &self,
+        layers: Range<usize>,
+        states: Vec<Tensor>,
+        groups: &[Group],
+    ) -> Result<Vec<Tensor>> {
+        let groups = states.into_iter().zip(groups);
+        groups
+            .map(|(own, group)| {
+                let states = self.trunk.layers(layers.clone(), own, &group.padded.mask)?;
+                Ok(states)
+            })
+            .collect()
     }
 
     /// Vectors, keys and weights of a batch's questions.
@@ -245,6 +288,27 @@ impl Questions {
         let score = score.reshape((n_questions, n_tokens, n_passages))?;
         Ok(weights.matmul(&score)?.squeeze(1)?)
     }
+}
+
+/// What the names of the tensors of the block behind a layer begin with.
+pub fn block_name(layer: usize) -> String {
+    format!("global.{layer}")
+}
+
+/// The states of a batch's tokens, `[n_tokens, hidden]`, with what each document's block adds.
+fn see_documents(block: &F32GlobalBlock, states: &Tensor, batch: &Batch) -> Result<Tensor> {
+    let mut seen = Vec::new();
+    let mut first = 0;
+    for passages in batch.passages.chunk_by(|a, b| a.document == b.document) {
+        let mut starts = vec![0];
+        for passage in passages {
+            starts.push(starts[starts.len() - 1] + passage.tokens.len());
+        }
+        let n_tokens = starts[passages.len()];
+        seen.push(block.forward(&states.narrow(0, first, n_tokens)?, &starts)?);
+        first += n_tokens;
+    }
+    Ok(Tensor::cat(&seen, 0)?)
 }
 
 /// The granule head's tensors under the names that [`Learner::load`] looks for.

@@ -24,12 +24,19 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{config::ModelConfig, granule::GranuleTables, load_config, save, weights::WeightFile},
+    model::{
+        config::ModelConfig,
+        global::{GLOBAL_AFTER_LAYERS, GlobalConfig, GlobalWeights},
+        granule::GranuleTables,
+        load_config, save,
+        weights::WeightFile,
+    },
     text::Tokenizer,
 };
 
 use batch::{Batch, Part, Pool, Sampler};
 use checkpoint::Checkpoint;
+use learner::block_name;
 use optimiser::{Gradients, Optimiser, Parameter};
 pub use recipe::{Recipe, Stage};
 
@@ -69,24 +76,53 @@ pub struct StepReport {
 
 /// The model that training starts from.
 struct Start {
+    /// With the global blocks that the recipe trains, and no others.
     config: ModelConfig,
     tokenizer: Tokenizer,
     trunk: HashMap<String, Tensor>,
     tables: GranuleTables,
+    /// Of the blocks.
+    global: HashMap<String, Tensor>,
 }
 
 impl Start {
-    fn load(folder: &Path) -> Result<Self> {
-        let config = load_config(folder)?;
+    fn load(folder: &Path, global: Option<&GlobalConfig>) -> Result<Self> {
+        let mut config = load_config(folder)?;
         let trunk = WeightFile::open(&folder.join("model.safetensors"))?;
         let tables = WeightFile::open(&folder.join("granules.safetensors"))?;
+        let tables = GranuleTables::load(&tables, config.hidden_size, config.vocab_size)?;
+        let blocks = match global {
+            Some(shape) if config.global.as_ref() == Some(shape) => {
+                WeightFile::open(&folder.join(save::GLOBAL_FILE))?.dequantised(&Device::Cpu)?
+            }
+            Some(shape) => fresh_blocks(shape, &tables, config.hidden_size)?,
+            None => HashMap::new(),
+        };
+        config.global = global.cloned();
         Ok(Self {
             trunk: trunk.dequantised(&Device::Cpu)?,
-            tables: GranuleTables::load(&tables, config.hidden_size, config.vocab_size)?,
             tokenizer: Tokenizer::from_file(&folder.join("tokenizer.json"))?,
+            tables,
+            global: blocks,
             config,
         })
     }
+}
+
+/// Blocks that add nothing yet.
+fn fresh_blocks(
+    shape: &GlobalConfig,
+    tables: &GranuleTables,
+    hidden: usize,
+) -> Result<HashMap<String, Tensor>> {
+    let weights = GlobalWeights::start(shape, &tables.projection, hidden);
+    let mut tensors = HashMap::new();
+    for layer in GLOBAL_AFTER_LAYERS {
+        let own = weights.tensors(shape, hidden, &Device::Cpu)?.into_iter();
+        let prefix = block_name(layer);
+        tensors.extend(own.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+    }
+    Ok(tensors)
 }
 
 /// What a stage learns by.
@@ -112,7 +148,7 @@ pub fn train(
     options: &TrainOptions,
     progress: &dyn Fn(&StepReport),
 ) -> Result<()> {
-    let start = Start::load(&options.start)?;
+    let start = Start::load(&options.start, recipe.global.as_ref())?;
     let pools = pools(recipe, &options.data, &start.tokenizer)?;
     let sampler = Sampler::new(pools, recipe.batch, recipe.seed)?;
     // Products of f32 in fewer bits, where the device has units for that.
@@ -133,7 +169,7 @@ pub fn train(
         }
     }
     task.save(&optimiser, &start, recipe.trained_share, &options.output)?;
-    finish(&start.config, options)?;
+    finish(recipe, options)?;
     checkpoint.remove()
 }
 
@@ -219,18 +255,23 @@ fn step(
     })
 }
 
-/// Makes the output a whole model: shape and tokenizer as at the start, and the seal.
-fn finish(config: &ModelConfig, options: &TrainOptions) -> Result<()> {
-    let output = &options.output;
-    save::config(config, output)?;
+/// Makes the output a whole model: what was not trained is the start's, and the seal is new.
+fn finish(recipe: &Recipe, options: &TrainOptions) -> Result<()> {
+    let (start, output) = (&options.start, &options.output);
+    let mut config = load_config(start)?;
+    if recipe.global.is_some() {
+        config.global = recipe.global.clone();
+    }
+    save::config(&config, output)?;
     let names = [
         "tokenizer.json",
         "model.safetensors",
         "granules.safetensors",
+        save::GLOBAL_FILE,
     ];
     for name in names {
-        let (from, to) = (options.start.join(name), output.join(name));
-        if !to.exists() {
+        let (from, to) = (start.join(name), output.join(name));
+        if !to.exists() && from.exists() {
             save::copy(&from, &to)?;
         }
     }

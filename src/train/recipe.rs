@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::model::global::GlobalConfig;
+
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,9 @@ pub struct Recipe {
     /// Lower layers of the trunk that stay as they are; the embeddings stay with them.
     #[serde(default)]
     pub frozen_layers: usize,
+    /// Global blocks behind the layers, those of the start where it has some of this shape.
+    #[serde(default)]
+    pub global: Option<GlobalConfig>,
     /// How much of the trained trunk is kept, the rest is the start's: weight averaging.
     #[serde(default = "one")]
     pub trained_share: f64,
@@ -41,8 +46,11 @@ pub enum Stage {
 pub struct OptimiserOptions {
     /// Of the trunk, at its highest.
     pub learning_rate: f64,
-    /// Of the heads.
+    /// Of the heads; what has none stays as it is.
     pub head_learning_rate: f64,
+    /// Of the global blocks.
+    #[serde(default)]
+    pub global_learning_rate: f64,
     /// Steps until the highest rate.
     pub warmup: usize,
     /// Of matrices; vectors have none.
@@ -69,6 +77,10 @@ pub struct BatchOptions {
     pub titled: f64,
     /// Share of the sentences asked for that are taken out of their passage.
     pub cloze_removed: f64,
+    /// Share of the words of a passage that are hidden in it, of those that stand in some others of its document too: what
+    /// is asked for them can then be found by far context only.
+    #[serde(default)]
+    pub hidden: f64,
     /// Wrong passages beside a right one that the reader is shown.
     #[serde(default)]
     pub reader_negatives: usize,
@@ -134,6 +146,9 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         ensure!(self.steps > 0, "`steps` must be at least 1");
+        if let Some(global) = &self.global {
+            global.check()?;
+        }
         ensure!(
             self.optimiser.accumulate > 0,
             "`accumulate` must be at least 1"
@@ -151,6 +166,7 @@ impl Recipe {
             self.trained_share,
             self.batch.titled,
             self.batch.cloze_removed,
+            self.batch.hidden,
             self.validation.share,
         ];
         ensure!(

@@ -33,11 +33,17 @@ impl Retrieval {
     pub fn new(start: &Start, recipe: &Recipe, device: &Device) -> Result<(Self, Vec<Parameter>)> {
         let heads = head_tensors(&start.tables, start.config.hidden_size)?;
         let rates = &recipe.optimiser;
-        let rate = |name: &str| match heads.contains_key(name) {
-            true => Some(rates.head_learning_rate),
-            false => learns(name, recipe.frozen_layers).then_some(rates.learning_rate),
+        let rate = |name: &str| {
+            let rate = match (heads.contains_key(name), start.global.contains_key(name)) {
+                (true, _) => rates.head_learning_rate,
+                (_, true) => rates.global_learning_rate,
+                _ if learns(name, recipe.frozen_layers) => rates.learning_rate,
+                _ => 0.0,
+            };
+            (rate > 0.0).then_some(rate)
         };
-        let (tensors, parameters) = learnable(start.trunk.iter().chain(&heads), rate, device)?;
+        let all = start.trunk.iter().chain(&heads).chain(&start.global);
+        let (tensors, parameters) = learnable(all, rate, device)?;
         let learner = Learner::load(&start.config, tensors, &start.tables.idf, device)?;
         let device = device.clone();
         Ok((Self { learner, device }, parameters))
@@ -119,6 +125,13 @@ impl Task for Retrieval {
         }
         save::trunk(&trunk, &folder.join("model.safetensors"))?;
         save::granules(&self.learner.tables()?, folder)?;
+        if !start.global.is_empty() {
+            let parameters = optimiser.parameters().iter();
+            let trained = parameters.map(|own| (own.name.clone(), own.var.as_tensor().clone()));
+            let mut blocks = start.global.clone();
+            blocks.extend(trained.filter(|(name, _)| start.global.contains_key(name)));
+            save::trunk(&blocks, &folder.join(save::GLOBAL_FILE))?;
+        }
         Ok(())
     }
 }

@@ -1,11 +1,14 @@
 //! Rows of unequal length as tensors: padded groups of like length, and maxima over ranges of columns.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 
-use crate::model::padded::PaddedRows;
+use crate::{
+    model::padded::PaddedRows,
+    ops::permute::{Permutation, permute},
+};
 
 /// Rows that share a padded tensor, at most.
 const GROUP_ROWS: usize = 48;
@@ -82,4 +85,73 @@ pub fn max_beside(values: &Tensor, ranges: &[Range<usize>]) -> Result<Tensor> {
     let before = shifted(before.collect())?;
     let after = shifted(after.collect())?;
     Ok(values.maximum(&before)?.maximum(&after)?)
+}
+
+/// Moves tokens between padded groups and the order of the rows.
+pub struct Packing {
+    packs: Arc<Permutation>,
+    unpacks: Arc<Permutation>,
+    /// `[batch, length]` of each group.
+    shapes: Vec<(usize, usize)>,
+}
+
+impl Packing {
+    /// The packing of rows that lie in `groups`.
+    pub fn new(rows: &[&[u32]], groups: &[Group], device: &Device) -> Result<Self> {
+        let mut starts = vec![0];
+        for row in rows {
+            starts.push(starts[starts.len() - 1] + row.len() as u32);
+        }
+        let n_tokens = starts[rows.len()];
+        let mut places = Vec::new();
+        let mut tokens = vec![0; n_tokens as usize];
+        for group in groups {
+            for &row in &group.rows {
+                let own = starts[row]..starts[row + 1];
+                let first = places.len() as u32;
+                own.clone()
+                    .zip(first..)
+                    .for_each(|(token, place)| tokens[token as usize] = place);
+                places.extend(own);
+                places.resize(first as usize + group.padded.length, n_tokens);
+            }
+        }
+        let filled = places.iter().map(|&token| token % n_tokens).collect();
+        let tensor = |values: Vec<u32>| Tensor::new(values, device);
+        let (tokens, places) = (tensor(tokens)?, tensor(places)?);
+        Ok(Self {
+            packs: Arc::new(Permutation {
+                rows: tokens.clone(),
+                places,
+            }),
+            unpacks: Arc::new(Permutation {
+                rows: tensor(filled)?,
+                places: tokens,
+            }),
+            shapes: groups
+                .iter()
+                .map(|group| (group.rows.len(), group.padded.length))
+                .collect(),
+        })
+    }
+
+    /// States of groups, `[batch, length, columns]` each → `[n_tokens, columns]`.
+    pub fn pack(&self, of_groups: &[Tensor]) -> Result<Tensor> {
+        let flat = of_groups.iter().map(|own| own.flatten_to(1));
+        let flat = flat.collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(permute(&Tensor::cat(&flat, 0)?, self.packs.clone())?)
+    }
+
+    /// And back; padding holds any row.
+    pub fn unpack(&self, packed: &Tensor) -> Result<Vec<Tensor>> {
+        let columns = packed.dim(1)?;
+        let flat = permute(packed, self.unpacks.clone())?;
+        let mut first = 0;
+        let of_group = |&(batch, length): &(usize, usize)| {
+            let own = flat.narrow(0, first, batch * length)?;
+            first += batch * length;
+            Ok(own.reshape((batch, length, columns))?)
+        };
+        self.shapes.iter().map(of_group).collect()
+    }
 }

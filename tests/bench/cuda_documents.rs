@@ -93,7 +93,7 @@ fn add_blocks(model: &Path, folder: &Path) -> Result<()> {
         let named = own.into_iter();
         tensors.extend(named.map(|(name, tensor)| (format!("global.{layer}.{name}"), tensor)));
     }
-    candle_core::safetensors::save(&tensors, folder.join("global.safetensors"))?;
+    candle_core::safetensors::save(&tensors, folder.join(save::GLOBAL_FILE))?;
     Ok(save::config(&shape, folder)?)
 }
 

@@ -113,7 +113,7 @@ fn global_blocks_are_the_processors() {
             tensors.insert(format!("global.{layer}.{name}"), tensor);
         }
     }
-    let file = folder.path().join("global.safetensors");
+    let file = folder.path().join(save::GLOBAL_FILE);
     candle_core::safetensors::save(&tensors, file).expect("is written");
 
     let mut numbers = Numbers::new(4);

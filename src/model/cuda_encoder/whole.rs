@@ -15,6 +15,7 @@ use super::{
 use crate::model::{
     Encoder, ModelError, PassageEncoding, PassageInput,
     global::{GLOBAL_AFTER_LAYERS, GlobalConfig, GlobalWeights},
+    save::GLOBAL_FILE,
     weights::WeightFile,
 };
 
@@ -42,7 +43,7 @@ impl Blocks {
         let Some(config) = &encoder.config().global else {
             return Ok(None);
         };
-        let file = WeightFile::open(&encoder.folder().join("global.safetensors"))?;
+        let file = WeightFile::open(&encoder.folder().join(GLOBAL_FILE))?;
         let names = GLOBAL_AFTER_LAYERS.map(|layer| format!("global.{layer}"));
         let weights = names
             .iter()

@@ -111,7 +111,7 @@ impl GlobalWeights {
             config.head_size,
             config.heads * config.head_size,
         );
-        let read = |part: &str, count| file.values(&format!("{name}.{part}"), count);
+        let read = |part: &str, count| file.numbers(&format!("{name}.{part}"), count);
         let n_levels = if config.shared_abstraction {
             1
         } else {

@@ -365,7 +365,7 @@ impl Functions {
         let sizes = [SIZE, config.heads, n_tokens];
         let boxes = [SIZE as u32, 1, GRANULE as u32];
         let queries = TensorMap::of_rows(projections.queries, sizes, boxes)?;
-        let boxes = [SIZE as u32, SIZE as u32];
+        let boxes = [SIZE as u32, GRANULE as u32];
         let tokens = document.tokens.address();
         let latents = TensorMap::of_rows(tokens, [SIZE, n_tokens], boxes)?;
         let mut launch = stream.launch_builder(&self.attend);
