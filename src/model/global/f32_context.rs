@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::{
     config::GlobalConfig,
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::ops::{
     abstraction_pool::{Nodes, PoolTensors, Pooling, abstraction_pool, group_affinities},
+    permute::{Permutation, permute},
     sparse_attention::{KeyLists, KeyRange, N_BUCKETS, sparse_attention},
     tensors::numbers,
 };
@@ -221,29 +222,70 @@ fn sums(values: &[f32], borders: &[u32]) -> Vec<f32> {
 
 /// The means of the rows between borders, `[n_groups, columns]`.
 pub fn means(rows: &Tensor, borders: &[u32]) -> Result<Tensor> {
-    let n_groups = borders.len() - 1;
-    let sums = Tensor::zeros((n_groups, rows.dim(1)?), rows.dtype(), rows.device())?;
-    let lengths = borders
-        .windows(2)
-        .map(|border| (border[1] - border[0]) as f32);
-    let shares: Vec<f32> = lengths.map(f32::recip).collect();
-    let shares = Tensor::from_vec(shares, (n_groups, 1), rows.device())?;
-    sums.index_add(&owners(borders, rows)?, rows, 0)?
-        .broadcast_mul(&shares)
+    let groups = Padded::new(borders, rows.device())?;
+    let shape = (groups.n_groups, groups.width, rows.dim(1)?);
+    permute(rows, groups.pads)?
+        .reshape(shape)?
+        .broadcast_mul(&groups.shares)?
+        .sum(1)
 }
 
 /// Each group's row for every member, `[n_rows, columns]`.
-pub fn spread(groups: &Tensor, borders: &[u32]) -> Result<Tensor> {
-    groups
+pub fn spread(of_groups: &Tensor, borders: &[u32]) -> Result<Tensor> {
+    let groups = Padded::new(borders, of_groups.device())?;
+    let columns = of_groups.dim(1)?;
+    let padded = of_groups
+        .unsqueeze(1)?
+        .broadcast_as((groups.n_groups, groups.width, columns))?
         .contiguous()?
-        .index_select(&owners(borders, groups)?, 0)
+        .reshape((groups.n_groups * groups.width, columns))?;
+    permute(&padded, groups.packs)
 }
 
-/// The group of every row.
-fn owners(borders: &[u32], like: &Tensor) -> Result<Tensor> {
-    let groups = borders.windows(2).enumerate();
-    let owners: Vec<u32> = groups
-        .flat_map(|(group, border)| (border[0]..border[1]).map(move |_| group as u32))
-        .collect();
-    Tensor::new(owners, like.device())
+/// Consecutive rows in groups, each padded to the longest.
+struct Padded {
+    n_groups: usize,
+    width: usize,
+    /// From rows to places in groups, and back.
+    pads: Arc<Permutation>,
+    packs: Arc<Permutation>,
+    /// One over the size of its group for each place that has a row, `[n_groups, width, 1]`.
+    shares: Tensor,
+}
+
+impl Padded {
+    fn new(borders: &[u32], device: &Device) -> Result<Self> {
+        let lengths = borders.windows(2).map(|own| (own[1] - own[0]) as usize);
+        let (n_groups, width) = (lengths.len(), lengths.clone().max().unwrap_or(0));
+        let n_rows = borders[n_groups];
+        let mut places = Vec::with_capacity(n_rows as usize);
+        let mut rows = vec![n_rows; n_groups * width];
+        let mut shares = vec![0f32; n_groups * width];
+        for (group, length) in lengths.enumerate() {
+            let own = group * width..group * width + length;
+            rows[own.clone()]
+                .iter_mut()
+                .zip(borders[group]..)
+                .for_each(|(row, number)| *row = number);
+            shares[own.clone()].fill(1.0 / length as f32);
+            places.extend(own.map(|place| place as u32));
+        }
+        // A place without a row holds the first.
+        let filled: Vec<u32> = rows.iter().map(|&row| row % n_rows.max(1)).collect();
+        let tensor = |values: Vec<u32>| Tensor::new(values, device);
+        let (rows, places) = (tensor(rows)?, tensor(places)?);
+        Ok(Self {
+            n_groups,
+            width,
+            pads: Arc::new(Permutation {
+                rows: tensor(filled)?,
+                places: places.clone(),
+            }),
+            packs: Arc::new(Permutation {
+                rows: places,
+                places: rows,
+            }),
+            shares: Tensor::from_vec(shares, (n_groups, width, 1), device)?,
+        })
+    }
 }
