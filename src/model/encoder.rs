@@ -162,6 +162,7 @@ impl Encoder {
             layers: Layers {
                 trunk,
                 global,
+                least_passages: config.global.as_ref().map_or(0, |own| own.least_passages),
                 hidden: config.hidden_size,
                 max_tokens_in_memory: MAX_TOKENS_IN_MEMORY,
             },
@@ -191,6 +192,7 @@ impl Encoder {
             .into_iter()
             .map(|own| self.precision.global(config, own, self.hidden));
         self.layers.global = blocks.collect::<Result<_, _>>()?;
+        self.layers.least_passages = config.least_passages;
         Ok(self)
     }
 

@@ -26,6 +26,8 @@ pub struct Layers {
     pub trunk: Box<dyn Trunk>,
     /// One for each of [`GLOBAL_AFTER_LAYERS`], or none.
     pub global: Vec<Box<dyn Global>>,
+    /// Documents of fewer passages pass the blocks unchanged, those of one in any case.
+    pub least_passages: usize,
     pub hidden: usize,
     /// Tokens of a document whose states wait in memory; those of a longer one wait in a file.
     pub max_tokens_in_memory: usize,
@@ -55,8 +57,9 @@ impl Layers {
                 rest = after;
             }
             parts.into_par_iter().try_for_each(|(states, starts)| {
+                let n_passages = starts.len() - 1;
                 // One passage has nothing else to see.
-                if starts.len() > 2 {
+                if n_passages >= self.least_passages.max(2) {
                     let starts: Vec<usize> = starts.iter().map(|start| start - starts[0]).collect();
                     let mut reading = block.open(longest(&starts));
                     reading.read(states, &starts)?;

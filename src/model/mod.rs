@@ -63,7 +63,8 @@ pub enum ModelError {
     #[error("{0}")]
     GpuBlocks(&'static str),
     #[error(
-        "the global blocks take 2 to 6 levels, a ratio of 2 to 5, and heads whose widths 64 divides; see config.json"
+        "the global blocks take 2 to 6 levels, a ratio of 2 to 5, documents from 2 to 256 passages on, and heads whose \
+         widths 64 divides; see config.json"
     )]
     GlobalShape,
     #[error(

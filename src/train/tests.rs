@@ -181,7 +181,8 @@ fn global_blocks_alone_lower_every_part_of_the_loss() {
 fn is_reachable(name: &str) -> bool {
     let hidden = [".affinity", ".within_", ".up", ".down", ".index_"];
     let of_block = name.starts_with("global.");
-    !name.ends_with("key.bias") && !(of_block && hidden.iter().any(|own| name.contains(own)))
+    let is_hidden = of_block && hidden.iter().any(|own| name.contains(own));
+    !name.ends_with("key.bias") && !is_hidden
 }
 
 #[test]

@@ -84,9 +84,9 @@ impl PassageEncoder for CudaEncoder {
     ) -> Result<Vec<Vec<PassageEncoding>>, ModelError> {
         let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         let pipeline = &mut *pipeline;
-        // A document of one passage has nothing else to see.
-        let has_blocks = pipeline.blocks.is_some();
-        let alone = |document: &&[PassageInput]| !has_blocks || document.len() < 2;
+        let blocks = pipeline.blocks.as_ref();
+        let least_passages = blocks.map_or(usize::MAX, Blocks::least_passages);
+        let alone = |document: &&[PassageInput]| document.len() < least_passages;
         let shared: Vec<&[PassageInput]> =
             documents.iter().copied().filter(|own| alone(own)).collect();
         let mut shared = pipeline.encode(&shared.concat())?.into_iter();

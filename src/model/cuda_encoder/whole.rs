@@ -60,6 +60,11 @@ impl Blocks {
         }))
     }
 
+    /// Documents of fewer passages pass unchanged.
+    pub fn least_passages(&self) -> usize {
+        self.config.least_passages
+    }
+
     /// Encodes the passages of one document, in order.
     pub fn encode(
         &mut self,

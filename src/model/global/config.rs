@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::ModelError;
 
+/// Longer documents are streamed, and those are always seen whole.
+const MAX_LEAST_PASSAGES: usize = 256;
+
 /// The shape of the global blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,6 +15,8 @@ pub struct GlobalConfig {
     pub levels: usize,
     /// Children of a node: 2 to 5.
     pub ratio: usize,
+    /// A document of fewer passages passes unchanged.
+    pub least_passages: usize,
     /// Query heads, and dimensions of each and of the latents that they share.
     pub heads: usize,
     pub head_size: usize,
@@ -102,6 +107,7 @@ impl Default for GlobalConfig {
         Self {
             levels: 5,
             ratio: 4,
+            least_passages: 2,
             heads: 8,
             head_size: 64,
             branches: Branches {
@@ -194,6 +200,7 @@ impl GlobalConfig {
             && (2..=5).contains(&self.ratio)
             && self.head_size.is_multiple_of(64)
             && self.index_size <= self.head_size
+            && (2..=MAX_LEAST_PASSAGES).contains(&self.least_passages)
             && self.opened > 0
             && self.leaves > 0
             && self.leaves_per_selected > 0;

@@ -79,7 +79,7 @@ impl F32GlobalBlock {
     ///
     /// `starts` are the borders of passages.
     pub fn forward(&self, states: &Tensor, starts: &[usize]) -> Result<Tensor> {
-        if starts.len() <= 2 {
+        if starts.len() <= self.config.least_passages {
             return Ok(states.clone());
         }
         let context = self.context(self.latents(states)?, starts)?;

@@ -173,8 +173,8 @@ fn block_view(block: &GlobalBlock, context: &Context, states: &[f32], layer: usi
 fn look(scene: &Scene, states: &[f32], passage: usize) -> Looked {
     let own = scene.context.pyramid.passages().tokens_of(passage);
     let mut looked = Looked::new(scene);
-    // Alone in its document, a passage sees nothing.
-    if scene.context.pyramid.passages().len() < 2 {
+    // In a document of few passages they see nothing.
+    if scene.context.pyramid.passages().len() < scene.block.config().least_passages {
         return looked;
     }
     let hidden = scene.block.hidden();

@@ -50,6 +50,7 @@ fn layers(config: GlobalConfig, f32: bool) -> Layers {
     Layers {
         trunk: Box::new(Bending),
         global: (0..3).map(block).collect(),
+        least_passages: config.least_passages,
         hidden: HIDDEN,
         max_tokens_in_memory: usize::MAX,
     }
@@ -82,6 +83,27 @@ fn documents_of_a_batch_do_not_see_each_other() {
         // Neither what follows nor what stands before changes a document.
         assert_eq!(states[..alone.len()], alone);
         assert_eq!(states[states.len() - alone.len()..], alone);
+    }
+}
+
+#[test]
+fn documents_of_few_passages_pass_unchanged() {
+    let config = GlobalConfig {
+        least_passages: 4,
+        ..GlobalConfig::default()
+    };
+    for f32 in [false, true] {
+        let with = layers(config.clone(), f32);
+        let mut without = layers(config.clone(), f32);
+        without.least_passages = usize::MAX;
+        let of = |layers: &Layers, lengths: &[usize]| {
+            let borders = [0, lengths.len()];
+            layers.forward(&batch(1, lengths), &borders).expect("runs")
+        };
+        let few = [20, 33, 5];
+        assert_eq!(of(&with, &few), of(&without, &few));
+        let enough = [20, 33, 5, 8];
+        assert_ne!(of(&with, &enough), of(&without, &enough));
     }
 }
 
