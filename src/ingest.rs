@@ -14,6 +14,7 @@ mod mentions;
 mod open_files;
 mod reading;
 mod records;
+mod text_spool;
 mod texts;
 
 use std::{

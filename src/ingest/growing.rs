@@ -1,23 +1,21 @@
 //! The tree follows the documents: it grows, and is built anew when much has changed.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet, hash_map::Entry},
     path::Path,
 };
 
-use super::{IngestError, texts::Texts};
+use super::{IngestError, text_spool::TextSpool, texts::Texts};
 use crate::{
     corpus::path_in_hierarchy,
     ops::similarity::normalise,
     store::{Commit, DocumentRecord, Due, Segment, StoreError, StoreWriter},
-    tree::{self, Edge, Growth, OwnedDocument, Tree, TreeDocument, TreeOptions},
+    tree::{self, Contents, Edge, Growth, OwnedDocument, Tree, TreeDocument, TreeOptions},
 };
 
 /// A tree is built anew when more than one document in so many has changed since.
 const MAX_CHANGED: usize = 5;
-/// Bytes of text that the tree is told of all documents together.
-const MAX_TEXT_BYTES: usize = 1 << 30;
-
 /// Brings the tree up to date with the documents that are encoded.
 pub(super) fn grow(
     corpus: &Path,
@@ -133,16 +131,23 @@ impl<'a> Library<'a> {
     }
 
     fn build(&self, options: &TreeOptions) -> Result<Tree, StoreError> {
-        let share = MAX_TEXT_BYTES / self.records.len().max(1);
         let mut texts = Texts::new(self.corpus, self.store);
-        let documents = self.records.iter().map(|record| {
-            let mut text = texts.read(record)?.unwrap_or_default();
-            text.truncate(text.floor_char_boundary(share));
-            text.shrink_to_fit();
-            Ok(self.owned(record, text))
+        let read = |record: &DocumentRecord| Ok(texts.read(record)?.unwrap_or_default());
+        let spool = TextSpool::of(&self.records, self.store.folder(), read)?;
+        let contents = Spooled {
+            library: self,
+            spool: &spool,
+        };
+        let documents = self.records.iter().zip(&spool.paths);
+        let documents = documents.map(|(record, path)| TreeDocument {
+            id: record.id,
+            title: &record.title,
+            tags: &record.tags,
+            is_index: record.is_index,
+            path,
+            contents: &contents,
         });
-        let documents: Vec<OwnedDocument> = documents.collect::<Result<_, StoreError>>()?;
-        let documents: Vec<TreeDocument> = documents.iter().map(OwnedDocument::as_ref).collect();
+        let documents: Vec<TreeDocument> = documents.collect();
         let links = self.records.iter().enumerate();
         let links = links.flat_map(|(from, record)| {
             let to = record.links.iter().filter_map(|to| self.places.get(to));
@@ -174,6 +179,23 @@ impl<'a> Library<'a> {
         let mut vector: Vec<f32> = codes.iter().map(|&code| f32::from(code) * scale).collect();
         normalise(&mut vector);
         vector
+    }
+}
+
+/// The library while a tree is built of it: its texts are read again and again, so they lie in a file side by side.
+struct Spooled<'a> {
+    library: &'a Library<'a>,
+    spool: &'a TextSpool,
+}
+
+impl Contents for Spooled<'_> {
+    fn text(&self, id: u32) -> Cow<'_, str> {
+        let place = self.library.places.get(&id);
+        Cow::Owned(place.map_or_else(String::new, |&place| self.spool.read(place)))
+    }
+
+    fn vector(&self, id: u32) -> Cow<'_, [f32]> {
+        Cow::Owned(self.library.vector(id))
     }
 }
 

@@ -24,13 +24,10 @@ pub fn normalise(vector: &mut [f32]) {
 }
 
 /// The mean of rows of so many dimensions, scaled to length 1; zero where there are none.
-pub fn mean_direction<'a>(
-    rows: impl IntoIterator<Item = &'a [f32]>,
-    dimensions: usize,
-) -> Vec<f32> {
+pub fn mean_direction(rows: impl IntoIterator<Item: AsRef<[f32]>>, dimensions: usize) -> Vec<f32> {
     let mut sum = vec![0.0; dimensions];
     for row in rows {
-        let pairs = sum.iter_mut().zip(row);
+        let pairs = sum.iter_mut().zip(row.as_ref());
         pairs.for_each(|(sum, value)| *sum += value);
     }
     normalise(&mut sum);

@@ -168,6 +168,11 @@ impl StoreWriter {
         self.commit(commit)
     }
 
+    /// The folder of the index.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// All documents in the order of their paths, one at a time: the records of millions do not fit into memory.
     pub fn documents(&self) -> impl Iterator<Item = Result<DocumentRecord, StoreError>> + use<> {
         let folder = self.folder.clone();

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 
 use super::{
-    Edge, Level, Node, Tree, TreeDocument, TreeOptions,
+    Edge, Level, Tree, TreeDocument, TreeOptions,
     cluster::{Bounds, k_means, link, means, modularity},
     graph::Graph,
     joint::Joint,
-    naming::{Group, Names},
+    nodes::nodes,
     partition::partition,
     rows::{Precision, Rows},
 };
@@ -31,10 +31,10 @@ const MANY_CATEGORIES: usize = 24;
 const MANY_RATIO: usize = 4;
 
 /// One layer: the cluster of each document.
-struct Layer {
-    level: Level,
-    assigned: Vec<usize>,
-    count: usize,
+pub struct Layer {
+    pub level: Level,
+    pub assigned: Vec<usize>,
+    pub count: usize,
 }
 
 /// Groups documents into entities, categories and domains and names every group.
@@ -71,7 +71,7 @@ pub fn build_watched(
         false => categories(level, &graph, &rows, options),
     };
     watch(Stage::Above);
-    let mut layers = layers_above(&graph, &middle, options);
+    let mut layers = layers_above(&graph, &rows, &middle, options);
     layers.reverse();
     layers.push(middle);
     watch(Stage::Below);
@@ -175,7 +175,12 @@ fn best_layer(
 }
 
 /// Upwards: more category layers while the top would be too wide, then the domains.
-fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec<Layer> {
+fn layers_above(
+    graph: &Graph,
+    rows: &Rows,
+    categories: &Layer,
+    options: &TreeOptions,
+) -> Vec<Layer> {
     let ratio = if categories.count > MANY_CATEGORIES {
         MANY_RATIO
     } else {
@@ -208,7 +213,7 @@ fn layers_above(graph: &Graph, categories: &Layer, options: &TreeOptions) -> Vec
             count
         };
         let candidates = (least..=count).map(|count| {
-            let group = link(graph, &below.assigned, below.count, count, bounds);
+            let group = link(rows, &below.assigned, below.count, count, bounds);
             let groups = below.assigned.iter().map(|&cluster| group[cluster]);
             (n_clusters(&group), groups.collect())
         });
@@ -330,78 +335,7 @@ fn n_clusters(clusters: &[usize]) -> usize {
     clusters.iter().max().map_or(0, |last| last + 1)
 }
 
-/// Nodes of all layers, top-down, with names contrastive against siblings.
-fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tree {
-    let names = Names::new(documents, links);
-    let mut nodes: Vec<Node> = Vec::new();
-    // Where the nodes of the layer above begin, and the one that each document is in.
-    let mut first_above = 0;
-    let mut above_of: Vec<usize> = vec![0; documents.len()];
-    let mut paths_above: Vec<Vec<String>> = vec![Vec::new()];
-    for (depth, layer) in layers.iter().enumerate() {
-        let members = members(layer);
-        let groups: Vec<Group> = members
-            .iter()
-            .map(|members| {
-                let parent = members.first().map_or(0, |&first| above_of[first]);
-                Group {
-                    members,
-                    parent,
-                    path: &paths_above[parent],
-                }
-            })
-            .collect();
-        let named = names.name(&groups);
-        let paths: Vec<Vec<String>> = groups
-            .iter()
-            .zip(&named)
-            .map(|(group, name)| [group.path, std::slice::from_ref(name)].concat())
-            .collect();
-        let fresh = groups.par_iter().zip(named);
-        let fresh = fresh.map(|(group, name)| node(documents, &names, layer.level, group, name));
-        let mut fresh: Vec<Node> = fresh.collect();
-        for (node, group) in fresh.iter_mut().zip(&groups) {
-            if depth > 0 {
-                let parent = &mut nodes[first_above + group.parent];
-                parent.children.push(node.id);
-                node.parent = Some(parent.id);
-            }
-        }
-        first_above = nodes.len();
-        nodes.append(&mut fresh);
-        paths_above = paths;
-        above_of.clone_from(&layer.assigned);
-    }
-    Tree::new(nodes)
-}
-
-/// The node of a group, without its place in the tree.
-fn node(
-    documents: &[TreeDocument],
-    names: &Names,
-    level: Level,
-    group: &Group,
-    name: String,
-) -> Node {
-    let vector = mean(documents, group.members);
-    let documents_of = |own: &usize| documents[*own].id;
-    Node {
-        id: node_id(level, documents, group.members),
-        level,
-        name,
-        summary: names.summary(group.members, &vector),
-        parent: None,
-        children: Vec::new(),
-        documents: match level {
-            Level::Entity => group.members.iter().map(documents_of).collect(),
-            _ => Vec::new(),
-        },
-        n_documents: group.members.len() as u32,
-        vector,
-    }
-}
-
-fn members(layer: &Layer) -> Vec<Vec<usize>> {
+pub fn members(layer: &Layer) -> Vec<Vec<usize>> {
     let mut members = vec![Vec::new(); layer.count];
     for (own, &cluster) in layer.assigned.iter().enumerate() {
         members[cluster].push(own);
@@ -409,35 +343,27 @@ fn members(layer: &Layer) -> Vec<Vec<usize>> {
     members
 }
 
-pub(super) fn mean(documents: &[TreeDocument], members: &[usize]) -> Vec<f32> {
-    let dimensions = documents
-        .iter()
-        .map(|document| document.vector.len())
-        .max()
-        .unwrap_or(0);
-    let vectors = members.iter().map(|&member| documents[member].vector);
-    mean_direction(vectors, dimensions)
+/// The length of the longest of the documents' vectors, which is that of all that are not empty.
+pub fn dimensions(documents: &[TreeDocument]) -> usize {
+    let lengths = documents.iter().map(|document| document.vector().len());
+    lengths.max().unwrap_or(0)
 }
 
-/// The same members at the same level always make the same id.
-pub(super) fn node_id(level: Level, documents: &[TreeDocument], members: &[usize]) -> u64 {
-    let mut paths: Vec<&str> = members.iter().map(|&own| documents[own].path).collect();
-    paths.sort_unstable();
-    let text = format!("{level}\n{}", paths.join("\n"));
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // 53 bits survive every JSON reader.
-    hash >> 11
+pub fn mean(documents: &[TreeDocument], members: &[usize], dimensions: usize) -> Vec<f32> {
+    let vectors = members.iter().map(|&member| documents[member].vector());
+    mean_direction(vectors, dimensions)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ops::similarity::normalise, tree::graph::split_mix};
+    use crate::{
+        ops::similarity::normalise,
+        tree::{OwnedDocument, graph::split_mix},
+    };
 
     /// `groups` × `size` documents around random directions, with a word of their group.
-    fn library(groups: usize, size: usize) -> Vec<(String, String, Vec<f32>)> {
+    fn library(groups: usize, size: usize) -> Vec<OwnedDocument> {
         let mut state = 5;
         let mut random = move || (split_mix(&mut state) >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
         let names = ["basalt", "sonata", "compiler", "yeast", "comet", "monsoon"];
@@ -455,25 +381,20 @@ mod tests {
                 let word = names[group % names.len()];
                 let text =
                     format!("About {word} number {own}. The {word} is described at length here.");
-                (format!("{word} {own}"), text, vector)
+                OwnedDocument {
+                    id: own as u32,
+                    title: format!("{word} {own}"),
+                    path: format!("{word} {own}"),
+                    text,
+                    vector,
+                    ..OwnedDocument::default()
+                }
             })
             .collect()
     }
 
-    fn built(library: &[(String, String, Vec<f32>)], exact_documents: usize) -> Tree {
-        let documents: Vec<TreeDocument> = library
-            .iter()
-            .enumerate()
-            .map(|(id, (title, text, vector))| TreeDocument {
-                id: id as u32,
-                title,
-                tags: &[],
-                is_index: false,
-                path: title,
-                text,
-                vector,
-            })
-            .collect();
+    fn built(library: &[OwnedDocument], exact_documents: usize) -> Tree {
+        let documents: Vec<TreeDocument> = library.iter().map(OwnedDocument::as_ref).collect();
         let options = TreeOptions {
             exact_documents,
             ..TreeOptions::default()

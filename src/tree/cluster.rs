@@ -1,8 +1,11 @@
-//! Seeded k-means on unit vectors, and average linkage of its clusters on the graph.
+//! Seeded k-means on unit vectors, and the linkage of its clusters.
 
 use rayon::prelude::*;
 
-use super::graph::{Graph, split_mix};
+use super::{
+    graph::{Graph, split_mix},
+    rows::Rows,
+};
 use crate::ops::similarity::{normalise, product, products};
 
 const ROUNDS: usize = 25;
@@ -55,22 +58,16 @@ pub struct Bounds {
     pub most: usize,
 }
 
-/// Merges clusters by the average edge weight between them until `count` are left; returns each one's group.
+/// Merges clusters until `count` are left, always those whose union spreads the documents of the library least more
+/// (Ward, 1963); returns each one's group.
 pub fn link(
-    graph: &Graph,
+    rows: &Rows,
     assigned: &[usize],
     clusters: usize,
     count: usize,
     bounds: Bounds,
 ) -> Vec<usize> {
-    let mut between = vec![vec![0f64; clusters]; clusters];
-    let mut sizes = vec![0f64; clusters];
-    for own in 0..graph.len() {
-        sizes[assigned[own]] += 1.0;
-        for &(other, weight) in graph.edges(own) {
-            between[assigned[own]][assigned[other as usize]] += f64::from(weight);
-        }
-    }
+    let mut costs = Costs::new(rows, assigned, clusters);
     let mut children = vec![1; clusters];
     let mut group: Vec<usize> = (0..clusters).collect();
     let mut open: Vec<usize> = (0..clusters).collect();
@@ -83,10 +80,10 @@ pub fn link(
         let mut best = None;
         for (at, &a) in open.iter().enumerate() {
             for (beside, &b) in open.iter().enumerate().skip(at + 1) {
-                let average = between[a][b] / (sizes[a] * sizes[b]).max(1.0);
-                let is_better = best.is_none_or(|(most, _, _)| average > most);
+                let cost = costs.between[a][b];
+                let is_better = best.is_none_or(|(least, _, _)| cost < least);
                 if is_better && may_merge(a, b) {
-                    best = Some((average, at, beside));
+                    best = Some((cost, at, beside));
                 }
             }
         }
@@ -94,15 +91,7 @@ pub fn link(
             break;
         };
         let (kept, gone) = (open[at], open.remove(beside));
-        let (to_gone, of_gone): (Vec<f64>, Vec<f64>) = (
-            between.iter().map(|row| row[gone]).collect(),
-            between[gone].clone(),
-        );
-        let into_kept = between[kept].iter_mut().zip(of_gone);
-        into_kept.for_each(|(kept, gone)| *kept += gone);
-        let to_kept = between.iter_mut().zip(to_gone);
-        to_kept.for_each(|(row, gone)| row[kept] += gone);
-        sizes[kept] += sizes[gone];
+        costs.merge(kept, gone, &open);
         children[kept] += children[gone];
         group
             .iter_mut()
@@ -117,6 +106,56 @@ pub fn link(
                 .unwrap_or_default()
         })
         .collect()
+}
+
+/// By how much the squared distances of documents to their cluster's centre grow where two are merged.
+struct Costs {
+    between: Vec<Vec<f64>>,
+    sizes: Vec<f64>,
+}
+
+impl Costs {
+    fn new(rows: &Rows, assigned: &[usize], clusters: usize) -> Self {
+        let mut centres = vec![vec![0f32; rows.dimensions()]; clusters];
+        let mut sizes = vec![0f64; clusters];
+        let mut own = vec![0f32; rows.dimensions()];
+        for (row, &cluster) in assigned.iter().enumerate() {
+            rows.read(row, 0, &mut own);
+            let pairs = centres[cluster].iter_mut().zip(&own);
+            pairs.for_each(|(sum, value)| *sum += value);
+            sizes[cluster] += 1.0;
+        }
+        for (centre, size) in centres.iter_mut().zip(&sizes) {
+            centre
+                .iter_mut()
+                .for_each(|sum| *sum /= size.max(1.0) as f32);
+        }
+        let cost = |a: usize, b: usize| {
+            let square = f64::from(distance(&centres[a], &centres[b])).powi(2);
+            square * sizes[a] * sizes[b] / (sizes[a] + sizes[b]).max(1.0)
+        };
+        let between = (0..clusters).into_par_iter();
+        let between = between.map(|a| (0..clusters).map(|b| cost(a, b)).collect());
+        Self {
+            between: between.collect(),
+            sizes,
+        }
+    }
+
+    /// Puts `gone` into `kept` (the formula of Lance and Williams, 1967).
+    fn merge(&mut self, kept: usize, gone: usize, open: &[usize]) {
+        let (a, b) = (self.sizes[kept], self.sizes[gone]);
+        let merged = self.between[kept][gone];
+        for &other in open.iter().filter(|&&other| other != kept) {
+            let size = self.sizes[other];
+            let (to_kept, to_gone) = (self.between[other][kept], self.between[other][gone]);
+            let sum = (size + a) * to_kept + (size + b) * to_gone - size * merged;
+            let cost = sum / (size + a + b).max(1.0);
+            self.between[other][kept] = cost;
+            self.between[kept][other] = cost;
+        }
+        self.sizes[kept] += b;
+    }
 }
 
 /// Share of edge weight inside clusters beyond what chance would put there, at the resolution of categories.
@@ -268,4 +307,30 @@ pub fn means(
     }
     centres.iter_mut().for_each(|centre| normalise(centre));
     centres
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::rows::Precision;
+
+    #[test]
+    fn what_spreads_least_is_merged_first() {
+        // Pairs at 0 and 1, at 5, and a larger cluster at 7 that takes more to move.
+        let places: [f32; 8] = [0.0, 1.0, 5.0, 7.0, 7.0, 7.0, 7.0, 7.0];
+        let assigned = [0, 1, 2, 3, 3, 3, 3, 3];
+        let mut rows = Rows::new(places.len(), 1, Precision::Full);
+        rows.update(0, 1, |row, values| values[0] = places[row]);
+        let check = |count: usize, least: usize, most: usize, expected: &[usize]| {
+            let found = link(&rows, &assigned, 4, count, Bounds { least, most });
+            assert_eq!(found, expected, "{count} {least} {most}");
+        };
+        check(4, 1, 4, &[0, 1, 2, 3]);
+        check(3, 1, 4, &[0, 0, 1, 2]);
+        // 4 · 5/6 for 5 and 7, 20.25 · 2/3 for 5 and the first two.
+        check(2, 1, 4, &[0, 0, 1, 1]);
+        check(3, 2, 4, &[0, 0, 1, 1]);
+        check(1, 1, 2, &[0, 0, 1, 1]);
+        check(1, 1, 4, &[0, 0, 0, 0]);
+    }
 }

@@ -3,13 +3,19 @@
 //! A document joins the entity whose vector and links are nearest, an entity that has become too large splits in two,
 //! an empty one goes. Nodes keep their ids and names.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use super::{
-    Level, Node, Tree, TreeDocument, TreeOptions,
-    build::{MAX_CHILDREN, mean, node_id},
+    Contents, Level, Node, Tree, TreeDocument, TreeOptions,
+    build::{MAX_CHILDREN, dimensions, mean},
     cluster::k_means,
-    naming::{Group, Names},
+    naming::{Group, Namer},
+    nodes::node_id,
+    phrases::Phrases,
+    summary::summary,
 };
 use crate::ops::similarity::product;
 
@@ -50,9 +56,18 @@ impl OwnedDocument {
             tags: &self.tags,
             is_index: self.is_index,
             path: &self.path,
-            text: &self.text,
-            vector: &self.vector,
+            contents: self,
         }
+    }
+}
+
+impl Contents for OwnedDocument {
+    fn text(&self, _: u32) -> Cow<'_, str> {
+        Cow::Borrowed(&self.text)
+    }
+
+    fn vector(&self, _: u32) -> Cow<'_, [f32]> {
+        Cow::Borrowed(&self.vector)
     }
 }
 
@@ -176,13 +191,19 @@ impl<'a> Growing<'a> {
             .filter(|own| !leaving.contains(own))
             .collect();
         let id = node_id(Level::Entity, &all, leaving);
-        let group = |members| Group {
+        let parts = [leaving.to_vec(), staying];
+        let mut phrases = Phrases::default();
+        let shares = phrases.shares(&all, &parts);
+        // Both are named, so that the new name is contrastive; the old one is kept.
+        let groups = parts.iter().zip(&shares);
+        let groups = groups.map(|(members, shares)| Group {
             members,
+            shares,
             parent: 0,
             path: &[],
-        };
-        // Both are named, so that the new name is contrastive; the old one is kept.
-        let names = Names::new(&all, &[]).name(&[group(leaving), group(&staying)]);
+        });
+        let groups: Vec<Group> = groups.collect();
+        let names = Namer::new(&all, &phrases, &[], &[]).names(&groups);
         let Some(node) = self.nodes.get_mut(&entity) else {
             return;
         };
@@ -230,9 +251,12 @@ impl<'a> Growing<'a> {
             };
             let all: Vec<TreeDocument> = documents.iter().map(OwnedDocument::as_ref).collect();
             let order: Vec<usize> = (0..all.len()).collect();
-            let vector = mean(&all, &order);
-            let summary =
-                (level == Level::Entity).then(|| Names::new(&all, &[]).summary(&order, &vector));
+            let vector = mean(&all, &order, dimensions(&all));
+            let summary = (level == Level::Entity).then(|| {
+                let mut phrases = Phrases::default();
+                let shares = phrases.shares(&all, std::slice::from_ref(&order));
+                summary(&all, &order, &vector, (&phrases, &shares[0]))
+            });
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.n_documents = members.len() as u32;
                 node.summary = summary.unwrap_or_else(|| std::mem::take(&mut node.summary));

@@ -1,22 +1,28 @@
 //! How is the library organised? Here are documents and their links, gimme a [`Tree`].
 //!
 //! Built middle-out: a neighbour graph smooths the vectors, k-means finds the categories, categories merge
-//! upwards into domains by linkage on the graph, and k-means parts each category into entities. Pure and
+//! upwards into domains by Ward's linkage, and k-means parts each category into entities. Pure and
 //! deterministic: no I/O, no tensors, seeded.
 
 mod build;
 mod cluster;
 mod graph;
 mod grow;
+mod index_notes;
 mod joint;
+mod lexical;
 mod naming;
 mod neighbours;
+mod nodes;
 mod panels;
 mod partition;
+mod phrases;
 mod rows;
+mod spectrum;
+mod summary;
 mod words;
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -174,8 +180,17 @@ impl Tree {
     }
 }
 
+/// What of documents is too large to be held for all of them: it is read when it is needed, by many threads at once.
+pub trait Contents: Sync {
+    /// The text of the document with this id; empty where it has none.
+    fn text(&self, id: u32) -> Cow<'_, str>;
+
+    /// The model's vector of the document with this id; empty or zero for one without text.
+    fn vector(&self, id: u32) -> Cow<'_, [f32]>;
+}
+
 /// What the tree is told of a document.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TreeDocument<'a> {
     pub id: u32,
     pub title: &'a str,
@@ -183,9 +198,17 @@ pub struct TreeDocument<'a> {
     /// True for a note of links: a node of what it links to is named after it.
     pub is_index: bool,
     pub path: &'a str,
-    pub text: &'a str,
-    /// The model's vector; empty or zero for a document without text.
-    pub vector: &'a [f32],
+    pub contents: &'a dyn Contents,
+}
+
+impl<'a> TreeDocument<'a> {
+    fn text(&self) -> Cow<'a, str> {
+        self.contents.text(self.id)
+    }
+
+    fn vector(&self) -> Cow<'a, [f32]> {
+        self.contents.vector(self.id)
+    }
 }
 
 /// A link between two documents, by index.

@@ -166,7 +166,7 @@ pub fn keep_best(best: &mut Vec<(u32, f32)>, count: usize, next: (u32, f32)) {
 }
 
 /// The numbers below `count` in a random order.
-fn shuffled(count: usize, seed: u64) -> Vec<u32> {
+pub fn shuffled(count: usize, seed: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
     order.sort_by_cached_key(|&own| split_mix(&mut (seed ^ (u64::from(own) << 20))));
     order

@@ -1,5 +1,7 @@
 //! Markdown as plain words: what naming and lexical vectors count.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Words that name nothing.
@@ -7,7 +9,9 @@ const STOP_WORDS: &str = " a about above after again all also although always am
 
 /// True for a word that names nothing.
 pub fn is_stop_word(word: &str) -> bool {
-    STOP_WORDS.contains(&format!(" {word} "))
+    static WORDS: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| STOP_WORDS.split_whitespace().collect());
+    WORDS.contains(word)
 }
 
 /// `text` without front matter, code, markup and addresses; link texts stay.
@@ -32,10 +36,12 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// A line without bare web addresses.
+/// A line without bare addresses of the web and of mail.
 fn without_addresses(line: &str) -> String {
     let words = line.split_inclusive(' ');
-    words.filter(|word| !word.starts_with("http")).collect()
+    words
+        .filter(|word| !word.starts_with("http") && !word.contains('@'))
+        .collect()
 }
 
 fn plain_line(line: &str, plain: &mut String) {

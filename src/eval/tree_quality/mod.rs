@@ -12,7 +12,10 @@ mod names;
 mod nested;
 mod vectors;
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -22,7 +25,7 @@ use crate::{
     corpus::Document,
     ingest::{Event, Progress},
     model::PassageEncoder,
-    tree::{self, Tree, TreeDocument, TreeOptions},
+    tree::{self, Contents, Tree, TreeDocument, TreeOptions},
 };
 
 pub use names::NamesOfLevel;
@@ -94,7 +97,11 @@ pub fn evaluate_tree(
     };
     progress(Event::Organising);
     let seed = TreeOptions::default().seed;
-    let documents = tree_documents(&gold.documents, &model);
+    let contents = GoldContents {
+        documents: &gold.documents,
+        vectors: &model,
+    };
+    let documents = contents.tree_documents();
     let joint = tree::joint_vectors(&documents, seed);
     if let Some(path) = &kept {
         vectors::save(path, &gold.documents, &model, &joint)?;
@@ -105,7 +112,11 @@ pub fn evaluate_tree(
         ..Document::default()
     });
     let wordless: Vec<Document> = wordless.collect();
-    let wordless = build(&tree_documents(&wordless, &model));
+    let wordless = GoldContents {
+        documents: &wordless,
+        vectors: &model,
+    };
+    let wordless = build(&wordless.tree_documents());
     let built = build(&documents);
     let mut systems = judged("model", &wordless, &model, &gold);
     systems.extend(judged("model + lexical", &built, &joint, &gold));
@@ -123,19 +134,34 @@ fn build(documents: &[TreeDocument]) -> Tree {
 }
 
 /// Documents as the tree is told them; their ids are their numbers.
-fn tree_documents<'a>(documents: &'a [Document], vectors: &'a [Vec<f32>]) -> Vec<TreeDocument<'a>> {
-    let documents = documents.iter().zip(vectors).enumerate();
-    documents
-        .map(|(number, (document, vector))| TreeDocument {
-            id: number as u32,
+struct GoldContents<'a> {
+    documents: &'a [Document],
+    vectors: &'a [Vec<f32>],
+}
+
+impl GoldContents<'_> {
+    fn tree_documents(&self) -> Vec<TreeDocument<'_>> {
+        let documents = self.documents.iter().zip(0..);
+        let documents = documents.map(|(document, id)| TreeDocument {
+            id,
             title: &document.title,
             tags: &document.tags,
             is_index: false,
             path: &document.path,
-            text: &document.text,
-            vector,
-        })
-        .collect()
+            contents: self,
+        });
+        documents.collect()
+    }
+}
+
+impl Contents for GoldContents<'_> {
+    fn text(&self, id: u32) -> Cow<'_, str> {
+        Cow::Borrowed(&self.documents[id as usize].text)
+    }
+
+    fn vector(&self, id: u32) -> Cow<'_, [f32]> {
+        Cow::Borrowed(&self.vectors[id as usize])
+    }
 }
 
 /// The knowledge tree and its peers on one kind of vectors.
