@@ -1,16 +1,19 @@
 //! The tree of a large library: how long each stage takes, how much memory, and how well it finds what is there.
 //!
-//! `cargo bench --bench tree -- [--exact|--large] [DOCUMENTS…]` builds trees of documents that are drawn around 12
+//! `cargo bench --bench tree -- [--exact|--large] [--texts] [DOCUMENTS…]` builds trees of documents that are drawn around 12
 //! subjects, 15 fields of each and 10 topics of each field, with 384 dimensions of which the noise fills few evenly,
-//! as the vectors of real texts do. `--exact` and `--large` say how, whatever the number. `--recall DOCUMENTS`
+//! as the vectors of real texts do. With `--texts` each has a title and 150 words as well, of its topic, its field, its
+//! subject and of all, by Zipf's law; they are made when they are asked for, and never all held. `--exact` and `--large` say how, whatever the number. `--recall DOCUMENTS`
 //! compares neighbours with the exact ones; `--grow DOCUMENTS` adds a fifth to a tree and compares it with a tree
 //! that is built anew.
 
-use std::{cell::RefCell, collections::HashMap, error::Error, time::Instant};
+use std::{borrow::Cow, cell::RefCell, collections::HashMap, error::Error, time::Instant};
+
+use half::{f16, slice::HalfFloatSliceExt};
 
 use shas::tree::{
-    Growth, Level, OwnedDocument, Stage, Tree, TreeDocument, TreeOptions, build, build_watched,
-    grow, recall,
+    Contents, Growth, Level, OwnedDocument, Stage, Tree, TreeDocument, TreeOptions, build,
+    build_watched, grow, recall,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -44,7 +47,7 @@ fn main() -> Result<()> {
         ..TreeOptions::default()
     };
     for number in numbers {
-        let library = Library::new(number);
+        let library = Library::new(number, has("--texts"));
         if has("--recall") {
             let share = recall(&library.documents(number), 500, &options);
             println!("{number} documents: recall of the 15 nearest {share:.3}");
@@ -57,16 +60,27 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Words of a text, of a sentence and of a title.
+const TEXT_WORDS: usize = 150;
+const SENTENCE_WORDS: usize = 15;
+const TITLE_WORDS: usize = 2;
+/// Words that all texts share, that those of a group share, and that hardly any two do.
+const COMMON_WORDS: usize = 30_000;
+const GROUP_WORDS: usize = 200;
+const RARE_WORDS: usize = 20_000_000;
+
 /// Vectors, and the topic that each was drawn for.
 struct Library {
-    vectors: Vec<f32>,
+    vectors: Vec<f16>,
+    has_texts: bool,
+    titles: Vec<String>,
     topics: Vec<usize>,
     /// What tells the documents of a node from those of another.
     paths: Vec<String>,
 }
 
 impl Library {
-    fn new(n_documents: usize) -> Self {
+    fn new(n_documents: usize, has_texts: bool) -> Self {
         let mut random = Random(11);
         let mut centres: Vec<Vec<f32>> = vec![vec![0.0; DIMENSIONS]];
         for (count, share) in GROUPS.into_iter().zip(SHARES) {
@@ -86,39 +100,40 @@ impl Library {
         let mut topics = Vec::with_capacity(n_documents);
         for _ in 0..n_documents {
             let topic = random.below(centres.len());
-            let start = vectors.len();
             let noisy = centres[topic].iter().zip(&scales);
-            vectors.extend(noisy.map(|(value, scale)| value + scale * random.normal()));
-            let length = vectors[start..]
-                .iter()
-                .map(|value| value * value)
-                .sum::<f32>();
-            let length = length.sqrt();
-            vectors[start..]
-                .iter_mut()
-                .for_each(|value| *value /= length);
+            let noisy = noisy.map(|(value, scale)| value + scale * random.normal());
+            let vector: Vec<f32> = noisy.collect();
+            let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+            vectors.extend(vector.iter().map(|value| f16::from_f32(value / length)));
             topics.push(topic);
         }
+        let titles = topics
+            .iter()
+            .enumerate()
+            .map(|(own, &topic)| match has_texts {
+                true => words(topic, TITLE_WORDS, own as u64),
+                false => String::new(),
+            });
         Self {
             vectors,
+            has_texts,
+            titles: titles.collect(),
             topics,
             paths: (0..n_documents).map(|own| own.to_string()).collect(),
         }
     }
 
-    /// The first documents, without words: only vectors are compared.
+    /// The first documents.
     fn documents(&self, count: usize) -> Vec<TreeDocument<'_>> {
-        let document = |(id, vector): (usize, _)| TreeDocument {
+        let document = |id: usize| TreeDocument {
             id: id as u32,
-            title: "",
+            title: &self.titles[id],
             tags: &[],
             is_index: false,
             path: &self.paths[id],
-            text: "",
-            vector,
+            contents: self,
         };
-        let vectors = self.vectors.chunks_exact(DIMENSIONS).take(count);
-        vectors.enumerate().map(document).collect()
+        (0..count).map(document).collect()
     }
 
     /// The group of every document among those of the first `depth` kinds.
@@ -126,6 +141,67 @@ impl Library {
         let below: usize = GROUPS[depth..].iter().product();
         self.topics.iter().map(|topic| topic / below).collect()
     }
+}
+
+impl Contents for Library {
+    fn text(&self, id: u32) -> Cow<'_, str> {
+        Cow::Owned(match self.has_texts {
+            true => words(self.topics[id as usize], TEXT_WORDS, !u64::from(id)),
+            false => String::new(),
+        })
+    }
+
+    fn vector(&self, id: u32) -> Cow<'_, [f32]> {
+        let mut vector = vec![0.0; DIMENSIONS];
+        self.vectors[id as usize * DIMENSIONS..][..DIMENSIONS].convert_to_f32_slice(&mut vector);
+        Cow::Owned(vector)
+    }
+}
+
+/// Sentences of a topic: a third of their words are the topic's, as many its field's and its subject's, one is rare.
+fn words(topic: usize, count: usize, seed: u64) -> String {
+    let mut random = Random(seed);
+    let mut text = String::new();
+    for own in 1..=count {
+        let zipf = |random: &mut Random, count: usize| {
+            let share = (random.below(1 << 24) as f64 + 1.0) / f64::from(1 << 24);
+            ((count as f64).powf(share) - 1.0) as usize
+        };
+        let groups = [topic, topic / GROUPS[2], topic / GROUPS[2] / GROUPS[1]];
+        let drawn = random.below(60);
+        let group = match drawn {
+            0..20 => Some(0),
+            20..32 => Some(1),
+            32..40 => Some(2),
+            _ => None,
+        };
+        let number = match group {
+            Some(depth) => {
+                let first = COMMON_WORDS + (groups[depth] * 3 + depth) * GROUP_WORDS;
+                first + zipf(&mut random, GROUP_WORDS)
+            }
+            None if drawn == 59 => 10_000_000 + random.below(RARE_WORDS),
+            None => zipf(&mut random, COMMON_WORDS),
+        };
+        push_word(number, &mut text);
+        text.push_str(match own % SENTENCE_WORDS {
+            0 => ". ",
+            _ => " ",
+        });
+    }
+    text
+}
+
+/// A word that stands for a number, in syllables.
+fn push_word(mut number: usize, text: &mut String) {
+    text.push('k');
+    while number > 0 {
+        text.push(char::from(b"bdfglmnprtvz"[number % 12]));
+        number /= 12;
+        text.push(char::from(b"aeiou"[number % 5]));
+        number /= 5;
+    }
+    text.push('n');
 }
 
 /// Seeded numbers (SplitMix64, and the sum of four for the normal distribution).
@@ -300,14 +376,16 @@ impl Growth for Library {
         let document = |&id| OwnedDocument {
             id,
             path: self.paths[id as usize].clone(),
-            vector: self.vector(id),
+            text: self.text(id).into_owned(),
+            title: self.titles[id as usize].clone(),
+            vector: Contents::vector(self, id).into_owned(),
             ..OwnedDocument::default()
         };
         ids.iter().map(document).collect()
     }
 
     fn vector(&self, id: u32) -> Vec<f32> {
-        self.vectors[id as usize * DIMENSIONS..][..DIMENSIONS].to_vec()
+        Contents::vector(self, id).into_owned()
     }
 
     fn linked(&self, _: u32) -> Vec<u32> {
