@@ -1,8 +1,9 @@
 //! What one long document costs: time and memory against its length, and sparse against dense attention.
 //!
 //! `cargo bench --bench long_documents [-- LARGEST [VAULT]]` encodes documents of 8k to LARGEST (1M) tokens with global
-//! blocks whose output is not zero, and prints time per token, the exponent of the cost and the peak of memory; then
-//! what the blocks add to a vault (the bundled one).
+//! blocks whose output is not zero, and prints time per token, the exponent of the cost and the peak of memory; before,
+//! what the blocks add to a vault (the bundled one), once to all notes and once to those of 8 passages or more, as they
+//! are trained.
 
 #[path = "support.rs"]
 mod support;
@@ -24,6 +25,8 @@ use support::{Result, project, seconds};
 use text::tokens;
 
 const LENGTHS: [usize; 5] = [8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20];
+/// From so many passages on a note is read with blocks that are trained.
+const LEAST_PASSAGES: usize = 8;
 /// Notes that stand for their vault.
 const MAX_NOTES: usize = 400;
 /// Word pieces of a passage, without those that frame it.
@@ -38,7 +41,11 @@ fn main() -> Result<()> {
     let text = tokens(&plain, largest)?;
     let sparse = with_blocks(load()?, &GlobalConfig::default())?;
     println!("{} threads", rayon::current_num_threads());
-    vault(&plain, &sparse, &folder)?;
+    let long = GlobalConfig {
+        least_passages: LEAST_PASSAGES,
+        ..GlobalConfig::default()
+    };
+    vault(&plain, [&sparse, &with_blocks(load()?, &long)?], &folder)?;
     let (mut lengths, mut times) = (Vec::new(), Vec::new());
     for length in LENGTHS.into_iter().filter(|&length| length <= largest) {
         let time = encode(&sparse, &text[..length])?;
@@ -67,7 +74,7 @@ fn main() -> Result<()> {
 }
 
 /// What the blocks add to the time of a vault: its notes in batches, as when it is indexed.
-fn vault(plain: &Encoder, sparse: &Encoder, folder: &Path) -> Result<()> {
+fn vault(plain: &Encoder, sparse: [&Encoder; 2], folder: &Path) -> Result<()> {
     let mut notes: Vec<Vec<(Vec<u32>, Vec<u32>)>> = Vec::new();
     // Some of the notes, from all of the vault.
     let documents: Vec<_> = corpus::read(folder)?.flatten().collect();
@@ -92,16 +99,19 @@ fn vault(plain: &Encoder, sparse: &Encoder, folder: &Path) -> Result<()> {
         })
         .collect();
     let inputs: Vec<&[PassageInput]> = inputs.iter().map(Vec::as_slice).collect();
-    let (mut without, mut with) = (0.0, 0.0);
+    let (mut without, mut with) = (0.0, [0.0; 2]);
     for batch in inputs.chunks(64) {
         without += seconds(|| plain.encode_documents(batch).map(drop))?;
-        with += seconds(|| sparse.encode_documents(batch).map(drop))?;
+        for (with, encoder) in with.iter_mut().zip(sparse) {
+            *with += seconds(|| encoder.encode_documents(batch).map(drop))?;
+        }
     }
+    let [all, long] = with.map(|own| 1e2 * (own / without - 1.0));
     println!(
-        "{}, {} notes: {without:.1} s without global blocks, {:+.0}% with them",
+        "{}, {} notes: {without:.1} s without global blocks, {all:+.0}% with them, {long:+.0}% from {LEAST_PASSAGES} \
+         passages on",
         folder.display(),
         notes.len(),
-        1e2 * (with / without - 1.0)
     );
     Ok(())
 }
