@@ -1,11 +1,21 @@
 //! What is the answer, and where does it stand? Here is a ranking, gimme an [`Answer`] with citations.
 //!
-//! A detail is answered by the sentences that the question's tokens attend to most, each checked against the
-//! file as it is now; a broad question by the node that its attention falls on.
+//! A detail is answered by the sentences that say it, a concept by the most central sentences of the node that the
+//! attention falls on, a synthesis by points from several documents. Each quote is taken from the file as it is now, and
+//! only where that is the file that was indexed. Where support is weak, the answer says so.
 
 mod attention;
+mod central;
+mod explain;
 mod hit;
+mod hop;
+mod kind;
+mod ladder;
+mod quote;
+mod score;
 mod sentence;
+mod support;
+mod wanted;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,21 +23,35 @@ use serde::Serialize;
 
 use crate::{
     model::Encoder,
-    query::{Level, LevelAttention, QueryError, RankedPassage, Ranking, Target},
+    query::{Level, LevelAttention, QueryError, Ranking, Target},
     store::Snapshot,
     tree::Node,
 };
 
 pub use crate::query::{SourceText, file_of, line_of};
 pub use attention::{AttendedLevel, AttendedNode, attention};
+pub use explain::{Candidate, Explanation, GranuleShares, LevelPrior, Part, explain};
 pub use hit::{Hit, hit};
-pub use sentence::Evidence;
+pub use hop::NamedHop;
+pub use kind::Kind;
+pub use ladder::{Depth, Place, Rung};
+pub use score::SentenceWeights;
+pub use support::Judgement;
 
-/// Passages that evidence is taken from, and how many of them may be of one document.
+use quote::{Limits, Quote};
+use sentence::{Asked, ReadPassage, Sources};
+
+/// Passages that quotes are taken from, and how many of them may be of one document.
 const CITED_PASSAGES: usize = 8;
 const FROM_ONE_DOCUMENT: usize = 2;
-/// Citations of an answer.
+/// Of an answer from several documents, more passages.
+const SPREAD_PASSAGES: usize = 14;
+/// Citations of a detail.
 pub const CITATIONS: usize = 3;
+/// Sentences that the joint reader reads alone.
+const READ_ALONE: usize = 24;
+/// A span that is likelier than this is marked.
+const MARKED: f32 = 0.1;
 
 /// An answer and its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,9 +61,21 @@ pub struct Answer {
     pub levels: BTreeMap<Level, f32>,
     /// What the attention falls on at each level, broadest first.
     pub attention: Vec<AttendedLevel>,
+    /// False where the corpus is taken not to answer; the citations are then the nearest passages.
+    #[serde(flatten)]
+    pub judgement: Judgement,
     pub answer: AnswerText,
     /// Best first.
     pub citations: Vec<Citation>,
+    /// The links that led to what is cited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<NamedHop>,
+    /// The same answer from overview to sentence, where a depth was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Rung>,
+    /// Where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
     pub timings_ms: BTreeMap<&'static str, f64>,
 }
 
@@ -48,10 +84,11 @@ pub struct Answer {
 pub struct AnswerText {
     pub text: String,
     pub level: Level,
+    pub kind: Kind,
 }
 
 /// A verbatim piece of a file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Citation {
     /// Name of the collection, where several may be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,10 +104,29 @@ pub struct Citation {
     pub byte_start: usize,
     pub byte_end: usize,
     pub quote: String,
+    /// Where in the quote the answer itself is likely to stand, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marked: Option<(usize, usize)>,
+    /// Places that say nearly the same, as `path:line`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     pub score: f32,
 }
 
-/// Answers from a ranking, at `level` where one is given, else at the level that the attention favours.
+/// How an answer is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AnswerOptions {
+    /// The level to answer at; else the one that the attention favours.
+    pub level: Option<Level>,
+    /// How far down a ladder goes; else there is none.
+    pub depth: Option<Depth>,
+    /// Whether the ranking is explained.
+    pub explain: bool,
+    /// What speaks for a sentence; else what was measured to serve.
+    pub weights: Option<SentenceWeights>,
+}
+
+/// Answers from a ranking.
 ///
 /// Quotes are read from the files under the snapshot's corpus, or from the texts that were extracted of them; one
 /// whose file has changed is left out.
@@ -79,16 +135,65 @@ pub fn answer(
     encoder: &Encoder,
     question: &str,
     ranking: &Ranking,
-    level: Option<Level>,
+    options: &AnswerOptions,
 ) -> Result<Answer, QueryError> {
-    let route = ranking.route(level);
-    let mut evidence: Vec<Evidence> = Vec::new();
-    for ranked in cited_passages(snapshot, ranking, route, level.is_some()) {
-        let query = &ranking.query;
-        evidence.extend(sentence::evidence(snapshot, encoder, query, ranked)?);
-    }
-    evidence.sort_by(|a, b| b.score.total_cmp(&a.score));
-    evidence.truncate(CITATIONS);
+    let route = ranking.route(options.level);
+    let asked = Asked { question, ranking };
+    let node = match route.and_then(LevelAttention::target) {
+        Some(Target::Node(id)) => snapshot.body.tree.node(id),
+        _ => None,
+    };
+    let kind = match (node, Kind::of(question)) {
+        (Some(_), _) if options.level.is_some() => Kind::Concept,
+        (_, kind) => kind,
+    };
+    let mut sources = Sources::default();
+    let cited = cited_passages(snapshot, ranking, route, (kind, options.level.is_some()));
+    let mut read = read(snapshot, encoder, asked, &cited, &mut sources)?;
+    let judgement = support::judge(ranking, &read);
+    let quotes = match node.filter(|_| kind == Kind::Concept) {
+        Some(node) => {
+            read = members(snapshot, encoder, asked, node, &mut sources)?;
+            central_quotes(snapshot, encoder, asked, node, (&read, &mut sources))?
+        }
+        None => {
+            let weights = options.weights.unwrap_or(SentenceWeights::of(ranking));
+            best_quotes(
+                snapshot,
+                encoder,
+                asked,
+                (kind, &weights),
+                (&mut read, &mut sources),
+            )?
+        }
+    };
+    let citations: Vec<Citation> = quotes
+        .iter()
+        .filter_map(|quote| {
+            let mut citation = cite(snapshot, &read, quote, &mut sources)?;
+            if kind == Kind::Detail {
+                citation.marked = marked(ranking, &read[quote.passage], quote);
+            }
+            Some(citation)
+        })
+        .collect();
+    let documents: Vec<usize> = quotes
+        .iter()
+        .map(|own| read[own.passage].document)
+        .collect();
+    let hops = ranking
+        .hops
+        .iter()
+        .filter(|hop| documents.contains(&hop.to));
+    let hops = hops
+        .map(|hop| hop::named(snapshot, hop, &mut sources))
+        .collect();
+    let ladder = match (options.depth, documents.first(), citations.first()) {
+        (Some(depth), Some(&document), Some(quoted)) => {
+            ladder::ladder(snapshot, encoder, asked, (document, quoted), depth)?
+        }
+        _ => Vec::new(),
+    };
     let mut levels: BTreeMap<Level, f32> = Level::ALL.map(|level| (level, 0.0)).into();
     let attended = ranking.attention.answerable();
     levels.extend(attended.map(|own| (own.level, own.weight)));
@@ -96,26 +201,36 @@ pub fn answer(
         question: question.to_owned(),
         levels,
         attention: attention(snapshot, &ranking.attention),
+        judgement,
         answer: AnswerText {
-            text: text(snapshot, route, &evidence),
+            text: text(
+                snapshot,
+                node.filter(|_| kind == Kind::Concept),
+                kind,
+                &citations,
+            ),
             level: route.map_or(Level::Passage, |route| route.level),
+            kind,
         },
-        citations: evidence.iter().map(Evidence::citation).collect(),
+        citations,
+        hops,
+        ladder,
+        explanation: options.explain.then(|| explain(snapshot, ranking)),
         timings_ms: BTreeMap::new(),
     })
 }
 
 /// The best passages inside the node, or what else was asked for, that the answer is about.
-fn cited_passages<'a>(
+fn cited_passages(
     snapshot: &Snapshot,
-    ranking: &'a Ranking,
+    ranking: &Ranking,
     route: Option<&LevelAttention>,
-    forced: bool,
-) -> Vec<&'a RankedPassage> {
-    // Evidence for a detail may stand in any document; the others answer for what lies below them.
+    (kind, forced): (Kind, bool),
+) -> Vec<usize> {
+    // Evidence may stand in any document, unless a level was asked for or a node answers.
     let target = route
         .and_then(LevelAttention::target)
-        .filter(|target| forced || matches!(target, Target::Node(_)));
+        .filter(|target| forced || (kind == Kind::Concept && matches!(target, Target::Node(_))));
     let node = match target {
         Some(Target::Node(id)) => snapshot.body.tree.node(id),
         _ => None,
@@ -125,41 +240,171 @@ fn cited_passages<'a>(
         .into_iter()
         .flatten()
         .collect();
-    let inside = |ranked: &RankedPassage| match target {
-        Some(Target::Node(_)) => below.contains(&snapshot.body.documents[ranked.document].id),
-        Some(Target::Document(document)) => ranked.document == document,
-        Some(Target::Section(document, section)) => {
-            ranked.document == document && snapshot.section_of(ranked.passage) == section
+    let inside = |document: usize, passage: usize| match target {
+        Some(Target::Node(_)) => below.contains(&snapshot.body.documents[document].id),
+        Some(Target::Document(own)) => document == own,
+        Some(Target::Section(own, section)) => {
+            document == own && snapshot.section_of(passage) == section
         }
         Some(Target::Passage(_) | Target::Granule(..)) | None => true,
     };
     let mut taken: HashMap<usize, usize> = HashMap::new();
-    let passages = ranking.passages.iter().filter(|ranked| inside(ranked));
+    let passages = ranking.passages.iter();
+    let passages = passages.filter(|ranked| inside(ranked.document, ranked.passage));
     passages
         .filter(|ranked| {
             let count = taken.entry(ranked.document).or_default();
             *count += 1;
             *count <= FROM_ONE_DOCUMENT
         })
-        .take(CITED_PASSAGES)
+        .take(if kind == Kind::Detail {
+            CITED_PASSAGES
+        } else {
+            SPREAD_PASSAGES
+        })
+        .map(|ranked| ranked.passage)
         .collect()
 }
 
-fn text(snapshot: &Snapshot, route: Option<&LevelAttention>, evidence: &[Evidence]) -> String {
-    let node = match route.and_then(LevelAttention::target) {
-        Some(Target::Node(id)) => snapshot.body.tree.node(id),
-        _ => None,
+fn read(
+    snapshot: &Snapshot,
+    encoder: &Encoder,
+    asked: Asked,
+    passages: &[usize],
+    sources: &mut Sources,
+) -> Result<Vec<ReadPassage>, QueryError> {
+    let mut read = Vec::with_capacity(passages.len());
+    for &passage in passages {
+        read.extend(sentence::read_passage(
+            snapshot, encoder, asked, passage, sources,
+        )?);
+    }
+    Ok(read)
+}
+
+/// The passages of a node nearest to it and to the question, one a document.
+fn members(
+    snapshot: &Snapshot,
+    encoder: &Encoder,
+    asked: Asked,
+    node: &Node,
+    sources: &mut Sources,
+) -> Result<Vec<ReadPassage>, QueryError> {
+    let below = snapshot.body.tree.documents_below(node).into_iter();
+    let documents: Vec<usize> = below
+        .filter_map(|id| snapshot.document_with_id(id))
+        .collect();
+    let aim = central::aim(&node.vector, &asked.ranking.query.vector);
+    let passages = central::passages(snapshot, &documents, &aim, Kind::Concept.n_quotes());
+    read(snapshot, encoder, asked, &passages, sources)
+}
+
+/// The sentences of a node's passages that are nearest to it and to the question.
+fn central_quotes(
+    snapshot: &Snapshot,
+    encoder: &Encoder,
+    asked: Asked,
+    node: &Node,
+    (read, sources): (&[ReadPassage], &mut Sources),
+) -> Result<Vec<Quote>, QueryError> {
+    let aim = central::aim(&node.vector, &asked.ranking.query.vector);
+    let scores = central::scores(encoder, read, &aim)?;
+    let limits = Limits {
+        quotes: Kind::Concept.n_quotes(),
+        from_one_document: 1,
+        below_best: f32::INFINITY,
+        joined: 0.0,
     };
+    Ok(quote::choose(snapshot, read, &scores, &limits, sources))
+}
+
+/// The sentences that say most of what is asked.
+fn best_quotes(
+    snapshot: &Snapshot,
+    encoder: &Encoder,
+    asked: Asked,
+    (kind, weights): (Kind, &SentenceWeights),
+    (read, sources): (&mut [ReadPassage], &mut Sources),
+) -> Result<Vec<Quote>, QueryError> {
+    if weights.read != 0.0 && !asked.ranking.readings.is_empty() {
+        let chosen = score::best(read, weights, READ_ALONE);
+        sentence::read_alone(encoder, asked.question, read, &chosen)?;
+    }
+    let scores = score::scores(read, weights);
+    let limits = Limits {
+        quotes: kind.n_quotes(),
+        from_one_document: match kind {
+            Kind::Detail => CITATIONS,
+            Kind::Concept => FROM_ONE_DOCUMENT,
+            Kind::Synthesis => 1,
+        },
+        below_best: f32::INFINITY,
+        joined: weights.joined,
+    };
+    Ok(quote::choose(snapshot, read, &scores, &limits, sources))
+}
+
+/// A quote with its place in its file.
+fn cite(
+    snapshot: &Snapshot,
+    read: &[ReadPassage],
+    quote: &Quote,
+    sources: &mut Sources,
+) -> Option<Citation> {
+    let place_of = |document: usize, byte: usize, sources: &mut Sources| {
+        let source = sources.of(snapshot, document)?;
+        let path = &snapshot.body.documents[document].path;
+        Some(format!("{path}:{}", source.line(byte)))
+    };
+    let also = quote.also.iter();
+    let also = also
+        .filter_map(|&(document, byte)| place_of(document, byte, sources))
+        .collect();
+    let document = read[quote.passage].document;
+    let source = sources.of(snapshot, document)?;
+    let span = &quote.span;
+    Some(Citation {
+        collection: None,
+        path: snapshot.body.documents[document].path.clone(),
+        place: source.place(span.start).map(str::to_owned),
+        line_start: source.line(span.start),
+        line_end: source.line(span.end),
+        byte_start: span.start,
+        byte_end: span.end,
+        quote: source.text.get(span.clone())?.to_owned(),
+        marked: None,
+        also,
+        score: quote.score,
+    })
+}
+
+/// Where the joint reader sees the answer in a quote, where it is sure enough.
+fn marked(ranking: &Ranking, passage: &ReadPassage, quote: &Quote) -> Option<(usize, usize)> {
+    let reading = ranking.readings.get(&passage.passage)?;
+    let pieces = passage.sentences[quote.sentence].pieces.clone();
+    let (span, likelihood) = reading.span(pieces)?;
+    let first = passage.tokens.get(span.start)?;
+    let last = passage.tokens.get(span.end - 1)?;
+    let at = |byte: u32| (passage.start + byte as usize).checked_sub(quote.span.start);
+    (likelihood >= MARKED).then_some((at(first.start)?, at(last.end)?))
+}
+
+fn text(snapshot: &Snapshot, node: Option<&Node>, kind: Kind, citations: &[Citation]) -> String {
     if let Some(node) = node {
         return overview(snapshot, node);
     }
-    match evidence.first() {
-        Some(best) => best.quote.clone(),
-        None => "Nothing in this corpus speaks of that.".to_owned(),
+    match (kind, citations) {
+        (_, []) => "Nothing in this corpus speaks of that.".to_owned(),
+        (Kind::Detail, [best, ..]) => best.quote.clone(),
+        (Kind::Concept | Kind::Synthesis, points) => {
+            let numbered = points.iter().zip(1..);
+            let points = numbered.map(|(own, number)| format!("{} [{number}]", own.quote));
+            points.collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
-/// A node's name, its summary and what it holds.
+/// A node's name and what it holds.
 fn overview(snapshot: &Snapshot, node: &Node) -> String {
     let tree = &snapshot.body.tree;
     let children = node.children.iter().filter_map(|&id| tree.node(id));
@@ -172,9 +417,9 @@ fn overview(snapshot: &Snapshot, node: &Node) -> String {
         .chain(documents.map(|document| snapshot.body.documents[document].title.as_str()))
         .collect();
     format!(
-        "{}: {} In it: {}.",
+        "{}, {} documents: {}.",
         node.name,
-        node.summary,
+        node.n_documents,
         parts.join("; ")
     )
 }

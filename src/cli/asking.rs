@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::{Common, collections, commands, output, paths};
+use super::{Common, answer_text, collections, commands, output, paths};
 use crate::{
-    answer::{self, Answer, Citation},
+    answer::{self, Answer, AnswerOptions, Citation},
     query::{self, FusionWeights, Question, RankedPassage, Ranking},
     store::Snapshot,
 };
@@ -21,7 +21,7 @@ struct Asked {
     snapshot: Snapshot,
 }
 
-pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Result<()> {
+pub fn ask(common: &Common, question: &str, options: &AnswerOptions) -> Result<()> {
     let started = Instant::now();
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let loaded = started.elapsed();
@@ -30,7 +30,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
     let ranked = started.elapsed();
     let mut answers = Vec::new();
     for (asked, ranking) in asked.iter().zip(&rankings) {
-        let mut own = answer::answer(&asked.snapshot, &encoder, &question.text, ranking, level)?;
+        let mut own = answer::answer(&asked.snapshot, &encoder, &question.text, ranking, options)?;
         for citation in &mut own.citations {
             citation.collection.clone_from(&asked.collection);
         }
@@ -49,7 +49,7 @@ pub fn ask(common: &Common, question: &str, level: Option<query::Level>) -> Resu
     if common.json {
         return output::json(&answer);
     }
-    output::print_answer(&answer);
+    answer_text::print(&answer);
     Ok(())
 }
 
@@ -134,7 +134,7 @@ fn merged(mut answers: Vec<(f32, Answer)>) -> Option<Answer> {
     if !others.is_empty() {
         best.citations.extend(others);
         best.citations.sort_by(|a, b| b.score.total_cmp(&a.score));
-        best.citations.truncate(answer::CITATIONS);
+        best.citations.truncate(best.answer.kind.n_quotes());
     }
     Some(best)
 }

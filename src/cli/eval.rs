@@ -1,4 +1,4 @@
-//! `shas eval`: a table a set, or JSON.
+//! `shas eval`: a table a set, or JSON; of folders the ranking, of files the answers.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Common, commands, indexing::Bar, output, output::say, paths};
 use crate::{
     corpus::BeirOptions,
-    eval::{EvalOptions, Report, evaluate},
+    eval::{AnswersReport, EvalOptions, Report, evaluate, evaluate_answers},
     model::Encoder,
 };
 
@@ -15,11 +15,19 @@ pub fn run(common: &Common, folders: &[PathBuf], options: &EvalOptions) -> Resul
     let encoder = commands::encoder(common)?;
     let mut reports = Vec::new();
     for folder in folders {
+        if folder.is_file() {
+            let report = answers(common, folder, &encoder, options)?;
+            if !common.json {
+                print_answers(&report);
+            }
+            reports.push(serde_json::to_value(report)?);
+            continue;
+        }
         let report = one(common, folder, &encoder, options)?;
         if !common.json {
             print(&report);
         }
-        reports.push(report);
+        reports.push(serde_json::to_value(report)?);
     }
     if common.json {
         output::json(&reports)?;
@@ -32,6 +40,21 @@ fn one(common: &Common, folder: &Path, encoder: &Encoder, options: &EvalOptions)
     let index = index_of(common, &full, encoder, &options.beir)?;
     let bar = Bar::default();
     let report = evaluate(&full, &index, encoder, options, &|event| bar.show(event))?;
+    bar.finish();
+    Ok(report)
+}
+
+fn answers(
+    common: &Common,
+    file: &Path,
+    encoder: &Encoder,
+    options: &EvalOptions,
+) -> Result<AnswersReport> {
+    let full = file.canonicalize()?;
+    let index = index_of(common, &full, encoder, &options.beir)?;
+    let bar = Bar::default();
+    let progress = &|event| bar.show(event);
+    let report = evaluate_answers(&full, &index, encoder, options.fast, progress)?;
     bar.finish();
     Ok(report)
 }
@@ -71,6 +94,39 @@ fn print(report: &Report) {
             figures.ndcg10,
             figures.recall5,
             figures.recall10
+        );
+    }
+}
+
+fn print_answers(report: &AnswersReport) {
+    say!("{}: {} questions", report.set, report.n_questions);
+    say!(
+        "  {:<9} {:>8} {:>6} {:>9} {:>6} {:>7} {:>6} {:>9} {:>6} {:>6} {:>7}",
+        "",
+        "holds@1",
+        "@3",
+        "overlap@1",
+        "@3",
+        "notes",
+        "all",
+        "evidence",
+        "AUC",
+        "kept",
+        "caught"
+    );
+    for (system, own) in &report.systems {
+        say!(
+            "  {system:<9} {:>8.3} {:>6.3} {:>9.3} {:>6.3} {:>7.3} {:>6.3} {:>9.3} {:>6.3} {:>6.3} {:>7.3}",
+            own.holds_first,
+            own.holds_three,
+            own.overlaps_first,
+            own.overlaps_three,
+            own.notes,
+            own.all_notes,
+            own.evidence,
+            own.support_auc,
+            own.kept,
+            own.caught
         );
     }
 }

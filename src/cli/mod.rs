@@ -1,5 +1,6 @@
 //! The commands: what they take, which function serves them, and how results are printed.
 
+mod answer_text;
 mod asking;
 mod collections;
 mod colours;
@@ -26,6 +27,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    answer::{AnswerOptions, Depth},
     corpus,
     ingest::{IndexOptions, STREAM},
     model::{Precision, device::DeviceChoice},
@@ -129,7 +131,13 @@ enum Command {
         leads: bool,
     },
     /// Answer a question with citations
-    #[command(after_help = "Example: shas ask \"When did Krakatoa erupt?\"")]
+    ///
+    /// A detail is answered by the sentences that say it, a broad question by what the node that it falls on is about,
+    /// one that wants several points by sentences of several documents. Where the corpus does not seem to answer, that
+    /// is said above the nearest passages.
+    #[command(
+        after_help = "Example: shas ask \"When did Krakatoa erupt?\"; shas ask --depth sentence \"What is rye?\""
+    )]
     Ask {
         /// The question; tag:name, path:part and "exact words" say where the answer may lie, and with `-` before them, or
         /// before a single word, where not
@@ -138,6 +146,12 @@ enum Command {
         /// Answer at this level instead of the one that the attention favours
         #[arg(long)]
         level: Option<Level>,
+        /// Show the answer as a ladder from the domain down to here: domain, category, entity, document or sentence
+        #[arg(long)]
+        depth: Option<Depth>,
+        /// Say what each candidate owes its place to, and which links were followed
+        #[arg(long)]
+        explain: bool,
     },
     /// List the passages that match best
     #[command(
@@ -183,10 +197,13 @@ enum Command {
         #[command(subcommand)]
         action: CollectionAction,
     },
-    /// Measure ranking on sets in the BEIR layout
-    #[command(after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json")]
+    /// Measure ranking on sets in the BEIR layout, and answers on sets of questions
+    #[command(
+        after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json; shas eval corpora/questions.jsonl"
+    )]
     Eval {
-        /// Folders with corpus.jsonl, queries.jsonl and qrels/test.tsv
+        /// Folders with corpus.jsonl, queries.jsonl and qrels/test.tsv; or files: .json in SQuAD's layout, .jsonl of
+        /// questions with evidence from the folder `vault` beside it
         #[arg(required = true)]
         folders: Vec<PathBuf>,
         /// Join consecutive turns into passages of about 170 words
@@ -293,7 +310,20 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             let options = index_options(*leads);
             watch::run(common, path, &options)
         }
-        Command::Ask { question, level } => asking::ask(common, question, *level),
+        Command::Ask {
+            question,
+            level,
+            depth,
+            explain,
+        } => {
+            let options = AnswerOptions {
+                level: *level,
+                depth: *depth,
+                explain: *explain,
+                weights: None,
+            };
+            asking::ask(common, question, &options)
+        }
         Command::Search { question, limit } => asking::search(common, question, *limit),
         Command::Inspect(args) => {
             let options = inspect::InspectOptions {

@@ -9,7 +9,6 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    answer::Answer,
     store::{FileState, Snapshot},
     tree::{Level, Node},
 };
@@ -66,7 +65,12 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// `path:line`, or `path, page 3` where the text has places of its own; behind its collection.
-fn place(collection: Option<&str>, path: &str, place: Option<&str>, line: usize) -> String {
+pub(super) fn place(
+    collection: Option<&str>,
+    path: &str,
+    place: Option<&str>,
+    line: usize,
+) -> String {
     let path = match collection {
         Some(collection) => format!("{collection}: {path}"),
         None => path.to_owned(),
@@ -84,36 +88,6 @@ pub fn print_hits(hits: &[Hit]) {
         say!("{:6.2}  {}  ({place})", hit.score, hit.name);
         say!("        {}", hit.snippet);
     }
-}
-
-pub fn print_answer(answer: &Answer) {
-    say!("{}\n", answer.answer.text);
-    for citation in &answer.citations {
-        let collection = citation.collection.as_deref();
-        let at = citation.place.as_deref();
-        say!(
-            "  {}",
-            place(collection, &citation.path, at, citation.line_start)
-        );
-        say!(
-            "    “{}”",
-            citation
-                .quote
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-        );
-    }
-    let levels: Vec<String> = answer
-        .levels
-        .iter()
-        .map(|(level, weight)| format!("{level} {:.0}%", weight * 100.0))
-        .collect();
-    say!(
-        "\nanswered at the level of the {}; attention: {}",
-        answer.answer.level,
-        levels.join(", ")
-    );
 }
 
 /// Prints the tree down to its entities, each with its first documents.

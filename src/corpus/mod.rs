@@ -22,6 +22,7 @@ mod org;
 mod org_link;
 mod pdf;
 mod plain;
+mod qa;
 mod resolve;
 mod vault;
 mod walk;
@@ -36,6 +37,7 @@ pub use json_lines::open_lines;
 pub use markdown::path_in_hierarchy;
 pub use open::{Documents, open, parse, read};
 pub use pdf::{PdfPart, PdfText, read_pdf, read_pdfs_with};
+pub use qa::{QaCorpus, QaEvidence, QaQuestion, QaSet, read_qa};
 pub use resolve::LinkResolver;
 pub use walk::{ScannedFile, file_of, scan};
 

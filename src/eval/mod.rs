@@ -1,5 +1,7 @@
-//! How good is the ranking? Here is a set in the BEIR layout, gimme its [`Report`]. How good is the tree? [`TreeReport`].
+//! How good is the ranking? Here is a set in the BEIR layout, gimme its [`Report`]. How good is the tree? [`TreeReport`]. And the
+//! answers? [`AnswersReport`].
 
+mod answers;
 mod learning;
 mod metrics;
 mod tree_quality;
@@ -20,6 +22,7 @@ use crate::{
     store::Snapshot,
 };
 
+pub use answers::{AnswerFigures, AnswersReport, evaluate_answers};
 pub use learning::{FusionRecipe, FusionSet, FusionSource, FusionStage, Learned, learn};
 pub use metrics::Metrics;
 pub use tree_quality::{

@@ -1,8 +1,9 @@
 //! The joint reader: question and passage in one row, through layers of its own over the encoder's embeddings.
 //!
-//! It says how likely a passage answers. Where, it has been taught as well (`span`), but not well enough to be asked.
+//! It says how likely a passage answers, and how likely each of its word pieces opens and closes the answer. The ends
+//! are too unsure to be shown alone, but tell which sentence holds the answer.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use candle_core::Device;
 
@@ -31,11 +32,36 @@ pub struct ReaderHead {
     pub span: Vec<f32>,
 }
 
+/// What the reader finds in one passage.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Log odds that it answers.
+    pub relevance: f32,
+    /// How likely each word piece of its body opens the answer, `[n_pieces]`; those that were cut off have none.
+    pub opens: Vec<f32>,
+    /// And how likely it closes the answer.
+    pub closes: Vec<f32>,
+}
+
+/// The most word pieces of an answer's span.
+const MAX_SPAN: usize = 24;
+
+impl Reading {
+    /// The likeliest span of an answer that lies within some word pieces, and its likelihood.
+    pub fn span(&self, within: Range<usize>) -> Option<(Range<usize>, f32)> {
+        let within = within.start..within.end.min(self.opens.len());
+        let spans = within.clone().flat_map(|open| {
+            let last = within.end.min(open + MAX_SPAN);
+            (open..last).map(move |close| (open..close + 1, self.opens[open] * self.closes[close]))
+        });
+        spans.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
 /// The reader, ready to run.
 pub struct Reader {
     trunk: Box<dyn Trunk>,
-    /// See [`ReaderHead::relevance`].
-    relevance: Vec<f32>,
+    head: ReaderHead,
     hidden: usize,
 }
 
@@ -63,36 +89,66 @@ impl Reader {
         };
         Ok(Some(Self {
             trunk,
-            relevance: file.values("relevance", 2 * hidden)?,
+            head: ReaderHead {
+                relevance: file.values("relevance", 2 * hidden)?,
+                span: file.values("span", 2 * hidden)?,
+            },
             hidden,
         }))
     }
 
-    /// Reads `passages` with the word pieces of a question: for each the log odds that it answers.
+    /// Reads `passages` with the word pieces of a question.
     pub fn read(
         &self,
         question: &[u32],
         passages: &[PassageInput],
-    ) -> Result<Vec<f32>, ModelError> {
+    ) -> Result<Vec<Reading>, ModelError> {
         let mut batch = PackedBatch::default();
+        let mut bodies = Vec::with_capacity(passages.len());
         for passage in passages {
-            batch.push(reader_row(question, *passage).0);
+            let (row, body) = reader_row(question, *passage);
+            // [SEP] closes the row.
+            bodies.push(body.min(row.len() - 1)..row.len() - 1);
+            batch.push(row);
         }
         let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
         let layers = 0..self.trunk.n_layers();
         self.trunk.run(&batch, layers, &mut states)?;
         let rows = batch.starts.windows(2);
         let of_row = |row: &[usize]| &states[row[0] * self.hidden..row[1] * self.hidden];
-        Ok(rows.map(|row| self.relevance(of_row(row))).collect())
+        let read = rows.zip(bodies).map(|(row, body)| {
+            let states = of_row(row);
+            let [opens, closes] = self.ends(states, &body);
+            Reading {
+                relevance: self.relevance(states),
+                opens,
+                closes,
+            }
+        });
+        Ok(read.collect())
     }
 
     /// `states` are those of one row, `[n_tokens, hidden]`.
     fn relevance(&self, states: &[f32]) -> f32 {
-        let (of_first, of_mean) = self.relevance.split_at(self.hidden);
+        let (of_first, of_mean) = self.head.relevance.split_at(self.hidden);
         let rows = states.chunks_exact(self.hidden);
         let n_rows = rows.len() as f32;
         let sum: f32 = rows.map(|state| product(of_mean, state)).sum();
         product(of_first, &states[..self.hidden]) + sum / n_rows
+    }
+
+    /// How likely the tokens of `body` open and close the answer, among all of the row.
+    fn ends(&self, states: &[f32], body: &Range<usize>) -> [Vec<f32>; 2] {
+        let (open, close) = self.head.span.split_at(self.hidden);
+        [open, close].map(|weights| {
+            let rows = states.chunks_exact(self.hidden);
+            let scores: Vec<f32> = rows.map(|state| product(weights, state)).collect();
+            let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let likely = |score: &f32| (score - most).exp();
+            let total: f32 = scores.iter().map(likely).sum();
+            let body = scores[body.clone()].iter();
+            body.map(|score| likely(score) / total).collect()
+        })
     }
 }
 

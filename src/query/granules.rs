@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, ops::Range};
 use half::f16;
 
 use crate::{
-    model::QueryEncoding,
+    model::{QueryEncoding, granule::N_LEVELS},
     ops::granule_keys,
     store::{DocumentRow, Segment, Snapshot},
 };
@@ -23,6 +23,17 @@ pub fn attend(
     document: usize,
     passages: &[usize],
 ) -> Vec<f32> {
+    let by_level = attend_by_level(snapshot, query, document, passages);
+    by_level.iter().map(|levels| levels.iter().sum()).collect()
+}
+
+/// The same in its parts: what the passage itself, those next to it, its section and the document give.
+pub fn attend_by_level(
+    snapshot: &Snapshot,
+    query: &QueryEncoding,
+    document: usize,
+    passages: &[usize],
+) -> Vec<[f32; N_LEVELS]> {
     let all = snapshot.passages_of(document);
     let matches = Matches::new(snapshot, query, document, passages);
     let of_document = matches.best(0..all.len());
@@ -40,19 +51,20 @@ pub fn attend(
         let mut near = matches.none.clone();
         around(local, all.len()).for_each(|local| raise(&mut near, matches.of(local)));
         let own = matches.of(local);
-        let tokens = query.weights.iter().zip(&query.levels).enumerate();
-        tokens
-            .map(|(token, (weight, levels))| {
-                let matches = [
-                    own[token],
-                    near[token],
-                    of_section[token],
-                    of_document[token],
-                ];
-                let at_levels = matches.iter().zip(levels);
-                weight * at_levels.map(|(best, count)| best * count).sum::<f32>()
-            })
-            .sum()
+        let mut given = [0.0; N_LEVELS];
+        for (token, (weight, levels)) in query.weights.iter().zip(&query.levels).enumerate() {
+            let matches = [
+                own[token],
+                near[token],
+                of_section[token],
+                of_document[token],
+            ];
+            let at_levels = matches.iter().zip(levels);
+            for (given, (best, count)) in given.iter_mut().zip(at_levels) {
+                *given += weight * best * count;
+            }
+        }
+        given
     };
     passages.iter().map(|&passage| score(passage)).collect()
 }

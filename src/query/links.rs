@@ -1,6 +1,6 @@
 //! The attention follows links: what the best documents link to rises with them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::RankedPassage;
 use crate::store::Snapshot;
@@ -23,21 +23,38 @@ pub fn any(snapshot: &Snapshot, passages: &[RankedPassage]) -> bool {
     best.any(|(document, _)| targets(snapshot, document).next().is_some())
 }
 
-/// Adds `weight` times the score of the best document that links to it to every linked document.
-pub fn follow(snapshot: &Snapshot, passages: &mut [RankedPassage], weight: f32) {
-    let mut gains: HashMap<usize, f32> = HashMap::new();
-    for (document, score) in followed(passages) {
-        for target in targets(snapshot, document) {
-            let gain = gains.entry(target).or_default();
-            *gain = gain.max(weight * score);
+/// A link that was followed: what it adds to the document that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hop {
+    /// Index of the document that links.
+    pub from: usize,
+    /// Index of the document that is linked to.
+    pub to: usize,
+    pub gain: f32,
+}
+
+/// Adds `weight` times the score of the best document that links to it to every linked document; one hop for each.
+pub fn follow(snapshot: &Snapshot, passages: &mut [RankedPassage], weight: f32) -> Vec<Hop> {
+    let mut hops: BTreeMap<usize, Hop> = BTreeMap::new();
+    for (from, score) in followed(passages) {
+        let gain = weight * score;
+        if gain <= 0.0 {
+            continue;
+        }
+        for to in targets(snapshot, from) {
+            let best = hops.entry(to).or_insert(Hop { from, to, gain });
+            if gain > best.gain {
+                *best = Hop { from, to, gain };
+            }
         }
     }
     for ranked in passages {
-        if let Some(gain) = gains.get(&ranked.document) {
-            ranked.parts.links = *gain;
-            ranked.score += gain;
+        if let Some(hop) = hops.get(&ranked.document) {
+            ranked.parts.links = hop.gain;
+            ranked.score += hop.gain;
         }
     }
+    hops.into_values().collect()
 }
 
 /// The best documents and their scores.

@@ -28,9 +28,11 @@ use crate::{
 
 use dense::QueryVector;
 pub use fusion::{FusionWeights, z_scores};
-pub use granules::best_granules;
+pub use granules::{attend_by_level, best_granules};
 pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
+pub use links::Hop;
 pub use question::Question;
+pub use reading::Readings;
 pub use source::{SourceText, file_of, line_of};
 
 /// Candidates taken from the text index, and from passage vectors.
@@ -79,6 +81,12 @@ pub struct Ranking {
     pub passages: Vec<RankedPassage>,
     /// Empty where nothing matches.
     pub attention: Attention,
+    /// What the joint reader found in the passages that it read; empty where it was left out.
+    pub readings: Readings,
+    /// The links that were followed, one to each document that gained by one.
+    pub hops: Vec<Hop>,
+    /// What the parts of its scores count.
+    pub weights: FusionWeights,
 }
 
 impl Ranking {
@@ -168,18 +176,23 @@ pub fn rank_together(
     }
     let fused = fusion::fuse(&pools, weights);
     let mut ranked: Vec<Vec<RankedPassage>> = fused;
+    let mut hops = Vec::with_capacity(snapshots.len());
     for (snapshot, passages) in snapshots.iter().zip(&mut ranked) {
         tree::add(snapshot, &query.vector, passages, weights.tree);
-        links::follow(snapshot, passages, weights.link);
+        hops.push(links::follow(snapshot, passages, weights.link));
     }
-    reading::add(snapshots, encoder, text, &mut ranked, weights.reader)?;
-    let rankings = snapshots.iter().zip(ranked);
-    let rankings = rankings.map(|(snapshot, mut passages)| {
+    let readings = reading::add(snapshots, encoder, text, &mut ranked, weights.reader)?;
+    let found = ranked.into_iter().zip(readings).zip(hops);
+    let rankings = snapshots.iter().zip(found);
+    let rankings = rankings.map(|(snapshot, ((mut passages, readings), hops))| {
         sort(&mut passages);
         Ranking {
             attention: attention::attend(snapshot, query, &passages),
             query: query.clone(),
             passages,
+            readings,
+            hops,
+            weights: *weights,
         }
     });
     Ok(rankings.collect())

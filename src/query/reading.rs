@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{QueryError, RankedPassage, SourceText, fusion::z_scores};
 use crate::{
-    model::{Encoder, ModelError, PassageInput, config::LAYOUT},
+    model::{Encoder, ModelError, PassageInput, config::LAYOUT, reader::Reading},
     store::{SectionRecord, Snapshot},
     text::{Section, context_prefix},
 };
@@ -27,7 +27,10 @@ struct Pieces {
     body: Vec<u32>,
 }
 
-/// Adds `weight` times the reader's opinion to the best passages of all rankings together.
+/// What was read, by the passage's number in its snapshot.
+pub type Readings = HashMap<usize, Reading>;
+
+/// Adds `weight` times the reader's opinion to the best passages of all rankings together, and gives what was read.
 ///
 /// A passage whose file has changed is not read. A model without a reader adds nothing.
 pub fn add(
@@ -36,12 +39,13 @@ pub fn add(
     question: &str,
     rankings: &mut [Vec<RankedPassage>],
     weight: f32,
-) -> Result<(), QueryError> {
+) -> Result<Vec<Readings>, QueryError> {
+    let mut readings = vec![Readings::new(); rankings.len()];
     if weight == 0.0 {
-        return Ok(());
+        return Ok(readings);
     }
     let Some(reader) = encoder.reader()? else {
-        return Ok(());
+        return Ok(readings);
     };
     let mut best = best(rankings);
     let score = |&(ranking, at): &Place| rankings[ranking][at].score;
@@ -64,8 +68,10 @@ pub fn add(
         .tokenizer()
         .ids(question)
         .map_err(ModelError::from)?;
-    let relevance = reader.read(&asked, &inputs)?;
-    for (&((ranking, at), _), score) in read.iter().zip(z_scores(&relevance)) {
+    let found = reader.read(&asked, &inputs)?;
+    let relevance: Vec<f32> = found.iter().map(|own| own.relevance).collect();
+    let scores = z_scores(&relevance).into_iter();
+    for ((&((ranking, at), _), score), found) in read.iter().zip(scores).zip(found) {
         let ranked = &mut rankings[ranking][at];
         // What a link led to answers only together with where the link stands.
         let least = match ranked.parts.links > 0.0 {
@@ -74,8 +80,9 @@ pub fn add(
         };
         ranked.parts.reader = (weight * spread * score).max(least);
         ranked.score += ranked.parts.reader;
+        readings[ranking].insert(ranked.passage, found);
     }
-    Ok(())
+    Ok(readings)
 }
 
 /// The word pieces of ranked passages, as they were encoded; those whose file is another now are left out.

@@ -44,6 +44,8 @@ pub enum Action {
     Narrower,
     /// Answers again at this level, or at the one that the attention favours.
     AtLevel(Option<Level>),
+    /// Shows the answer as a ladder, a rung deeper each time, and then as it was.
+    Deeper,
     /// Asks what stands in the query line.
     Submit,
     /// Changes the query line.

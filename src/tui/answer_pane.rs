@@ -88,10 +88,13 @@ impl AnswerPane {
 
     /// The title of the frame.
     pub fn title(&self) -> String {
-        format!(
-            "Answer at the level of the {}",
-            self.answered.answer.answer.level
-        )
+        match self.answered.answer.ladder.last() {
+            Some(rung) => format!("Answer down to the {}", rung.depth.name()),
+            None => format!(
+                "Answer at the level of the {}",
+                self.answered.answer.answer.level
+            ),
+        }
     }
 
     pub fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: &Theme, focused: bool) {

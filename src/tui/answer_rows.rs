@@ -8,8 +8,10 @@ use super::{
     theme::Theme,
     wrap::{fit, one_line, wrap},
 };
-use crate::answer::{Answer, Citation, Hit};
+use crate::answer::{Answer, Citation, Depth, Hit, Rung};
 
+/// What stands above an answer that little speaks for.
+const UNSUPPORTED: &str = "This corpus does not seem to answer that. The nearest that it says:";
 /// Rows that a quote takes at most.
 const QUOTE_ROWS: usize = 2;
 /// Where fewer columns are left beside a hit's name, its place is left out.
@@ -25,8 +27,18 @@ pub struct ItemRows {
 /// The answer, its citations and its hits, with the levels in a line where `levels` says so.
 pub fn items(answered: &Answered, width: usize, levels: bool, theme: &Theme) -> Vec<ItemRows> {
     let answer = &answered.answer;
-    let text = markdown::inline(&one_line(&answer.answer.text), theme.strong, theme);
-    let mut rows = wrap(&text, width, 0);
+    let mut rows = Vec::new();
+    if !answer.judgement.supported {
+        rows.extend(wrap(&Line::styled(UNSUPPORTED, theme.problem), width, 0));
+        rows.push(Line::default());
+    }
+    if answer.ladder.is_empty() {
+        let text = markdown::inline(&one_line(&answer.answer.text), theme.strong, theme);
+        rows.extend(wrap(&text, width, 0));
+    } else {
+        let rungs = answer.ladder.iter();
+        rows.extend(rungs.flat_map(|rung| rung_rows(rung, width, theme)));
+    }
     if levels {
         rows.push(Line::default());
         rows.extend(wrap(&level_bars::line(answered, theme), width, 0));
@@ -40,6 +52,43 @@ pub fn items(answered: &Answered, width: usize, levels: bool, theme: &Theme) -> 
         items.push(under("Hits", index, hit_rows(hit, width, theme), theme));
     }
     items
+}
+
+/// A rung: its depth and name, what it says, and what that rests on.
+fn rung_rows(rung: &Rung, width: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let indent = 2 * Depth::ALL
+        .iter()
+        .take_while(|own| **own < rung.depth)
+        .count();
+    let count = rung.n_documents.map(|count| format!("  {count} documents"));
+    let head = Line::from_iter([
+        Span::styled(format!("{} ", rung.depth.name()), theme.muted),
+        Span::styled(rung.name.clone(), theme.heading),
+        Span::styled(count.unwrap_or_default(), theme.muted),
+    ]);
+    let place = match &rung.citation {
+        Some(citation) => format!("{}:{}", citation.path, citation.line_start),
+        None => {
+            let paths = rung.documents.iter().map(|own| own.path.as_str());
+            paths.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let said = match rung.depth {
+        Depth::Sentence => theme.strong,
+        _ => theme.text,
+    };
+    let inner = width.saturating_sub(indent);
+    let mut rows = wrap(&head, inner, 2);
+    rows.extend(wrap(
+        &markdown::inline(&one_line(&rung.text), said, theme),
+        inner,
+        2,
+    ));
+    rows.extend(wrap(&Line::styled(place, theme.accent), inner, 2));
+    for row in &mut rows {
+        row.spans.insert(0, Span::raw(" ".repeat(indent)));
+    }
+    rows
 }
 
 /// Puts a heading above the first item of its kind.

@@ -21,7 +21,11 @@ use super::{
     tree_pane::TreePane,
     worker::{Stopped, Worker},
 };
-use crate::{query::Level, store::Snapshot};
+use crate::{
+    answer::{AnswerOptions, Depth},
+    query::Level,
+    store::Snapshot,
+};
 
 /// What has the focus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub struct App {
     /// The question asked last, and whether its answer is still to come.
     question: Option<String>,
     thinking: bool,
+    /// How far the answer's ladder goes down; none where it is shown without.
+    depth: Option<Depth>,
     asker: Worker<Request, Reply>,
     reader: Worker<usize, FileText>,
     started: Instant,
@@ -87,6 +93,7 @@ impl App {
             hides_answer: false,
             question: None,
             thinking: false,
+            depth: None,
             asker: asking::spawn(Arc::clone(&library), options.model.clone(), options.fast)?,
             reader: reader::spawn(Arc::clone(&library))?,
             started: Instant::now(),
@@ -195,6 +202,7 @@ impl App {
             Action::Broader => self.shift_level(-1),
             Action::Narrower => self.shift_level(1),
             Action::AtLevel(level) => self.answer_at(level),
+            Action::Deeper => self.deepen(),
             Action::Submit => self.submit(),
             Action::EditQuery(edit) => self.query.edit(edit),
             Action::Scroll(at, rows) => self.scroll(at, rows),
@@ -353,8 +361,29 @@ impl App {
     fn ask(&mut self, level: Option<Level>) {
         if let Some(question) = self.question.clone() {
             self.thinking = true;
-            self.asker.ask(Request::Question(question, level));
+            let options = AnswerOptions {
+                level,
+                depth: self.depth,
+                ..AnswerOptions::default()
+            };
+            self.asker.ask(Request::Question(question, options));
         }
+    }
+
+    fn deepen(&mut self) {
+        let Some(answer) = &self.answer else {
+            self.notice = Notice::new("Ladders are of an answer; press / and ask.");
+            return;
+        };
+        let wanted = answer.answered.wanted;
+        self.depth = match self.depth {
+            None => Some(Depth::Domain),
+            Some(depth) => {
+                let mut deeper = Depth::ALL.into_iter();
+                deeper.find(|own| *own > depth)
+            }
+        };
+        self.ask(wanted);
     }
 
     fn answer_at(&mut self, level: Option<Level>) {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{library::Library, worker::Worker};
 use crate::{
-    answer::{self, Answer, Hit},
+    answer::{self, Answer, AnswerOptions, Hit},
     model::Encoder,
     query::{self, Level, LevelAttention, Ranking, Target},
 };
@@ -16,8 +16,8 @@ const HITS: usize = 12;
 pub enum Request {
     /// To load the model.
     Load,
-    /// A question, and the level to answer it at where one is wanted.
-    Question(String, Option<Level>),
+    /// A question, and how its answer is wanted.
+    Question(String, AnswerOptions),
 }
 
 /// What the thread replies.
@@ -63,8 +63,8 @@ pub fn spawn(
         let encoder = encoder.insert(loaded);
         match request {
             Request::Load => Reply::Loaded,
-            Request::Question(question, wanted) => {
-                match answered(&library, encoder, fast, &mut last, (question, wanted)) {
+            Request::Question(question, options) => {
+                match answered(&library, encoder, fast, &mut last, (question, &options)) {
                     Ok(answered) => Reply::Answered(Box::new(answered)),
                     Err(error) => Reply::Failed(error.to_string()),
                 }
@@ -80,7 +80,7 @@ fn answered(
     encoder: &Encoder,
     fast: bool,
     last: &mut Option<(String, Ranking)>,
-    (question, wanted): (String, Option<Level>),
+    (question, options): (String, &AnswerOptions),
 ) -> Result<Answered, query::QueryError> {
     let snapshot = &library.snapshot;
     let asked = query::Question::parse(&question);
@@ -89,14 +89,16 @@ fn answered(
         _ => query::rank(snapshot, encoder, &asked, &encoder.fusion(fast))?,
     };
     let (_, ranking) = last.insert((question.clone(), ranking));
-    let answer = answer::answer(snapshot, encoder, &asked.text, ranking, wanted)?;
+    let answer = answer::answer(snapshot, encoder, &asked.text, ranking, options)?;
     let documents = ranking.documents().take(HITS);
     Ok(Answered {
-        wanted,
+        wanted: options.level,
         answer,
         levels: ranking.attention.answerable().cloned().collect(),
         favoured: ranking.route(None).map(|route| route.level),
-        target: ranking.route(wanted).and_then(LevelAttention::target),
+        target: ranking
+            .route(options.level)
+            .and_then(LevelAttention::target),
         hits: documents
             .map(|ranked| answer::hit(snapshot, ranked))
             .collect(),

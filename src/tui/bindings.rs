@@ -44,6 +44,7 @@ pub static BINDINGS: &[Binding] = &[
     level(&[char('5')], Level::Section),
     level(&[char('6')], Level::Passage),
     row(Panes, &[char('0')], AtLevel(None), "answer at the favoured level", ""),
+    row(Panes, &[char('d')], Deeper, "the answer as a ladder, one rung deeper", ""),
     row(Panes, &[code(KeyCode::Esc)], Leave, "back to the tree; from there, hide the answer", ""),
     row(Panes, &[char('?'), code(KeyCode::F(1))], ToggleHelp, "this help", "help"),
     row(Panes, &[char('q'), control('c')], Quit, "quit", "quit"),

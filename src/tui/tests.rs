@@ -24,7 +24,7 @@ use super::{
     screen,
 };
 use crate::{
-    answer::{Answer, AnswerText, Citation, Hit},
+    answer::{Answer, AnswerText, Citation, Depth, Hit, Judgement, Kind, Place, Rung},
     query::{Level, LevelAttention, NodeAttention, Target},
     store::Snapshot,
 };
@@ -41,12 +41,13 @@ impl Browser {
         Self::open_with(&FIXTURE, model(), (width, height))
     }
 
+    /// Without the joint reader, which takes seconds where nothing is optimised.
     fn open_with(fixture: &Fixture, model: PathBuf, (width, height): (u16, u16)) -> Self {
         let options = TuiOptions {
             model,
             editor: "vi".to_owned(),
             colour: true,
-            fast: false,
+            fast: true,
         };
         let snapshot = Snapshot::open(&fixture.index).unwrap();
         let mut browser = Self {
@@ -170,8 +171,6 @@ fn a_question_lands_the_tree_and_shows_the_attention() {
 fn fixed_answer() -> Answered {
     let quote = "Arnaldo Cavallari made the first ciabatta in 1982 near Venice.";
     let citation = |line: usize, quote: &str| Citation {
-        collection: None,
-        place: None,
         path: "bread/Ciabatta.md".to_owned(),
         line_start: line,
         line_end: line,
@@ -179,6 +178,7 @@ fn fixed_answer() -> Answered {
         byte_end: 12 + quote.len(),
         quote: quote.to_owned(),
         score: 1.0,
+        ..Citation::default()
     };
     let weights = [0.01, 0.02, 0.07, 0.2, 0.3, 0.4];
     let levels = Level::ALL.into_iter().zip(weights);
@@ -188,14 +188,22 @@ fn fixed_answer() -> Answered {
             question: "Who made the first ciabatta?".to_owned(),
             levels: levels.clone().collect(),
             attention: Vec::new(),
+            judgement: Judgement {
+                supported: true,
+                support: 0.9,
+            },
             answer: AnswerText {
                 text: quote.to_owned(),
                 level: Level::Document,
+                kind: Kind::Detail,
             },
             citations: vec![
                 citation(3, quote),
                 citation(3, &"Its dough is **very** wet. ".repeat(8)),
             ],
+            hops: Vec::new(),
+            ladder: Vec::new(),
+            explanation: None,
             timings_ms: BTreeMap::new(),
         },
         levels: levels
@@ -231,6 +239,84 @@ fn an_answer_stands_beside_its_attention_and_above_its_hits() {
     insta::assert_snapshot!(browser.view());
     browser.resize(80, 40);
     insta::assert_snapshot!("a_narrow_answer", browser.view());
+}
+
+/// The fixed answer as a ladder down to its sentence.
+fn fixed_ladder() -> Answered {
+    let mut answered = fixed_answer();
+    let place = |title: &str| Place {
+        title: title.to_owned(),
+        path: format!("bread/{title}.md"),
+    };
+    let node = |depth: Depth, name: &str, count: u32| Rung {
+        depth,
+        name: name.to_owned(),
+        text: format!("All about *{name}*."),
+        documents: vec![place("Ciabatta"), place("Sourdough")],
+        n_documents: Some(count),
+        citation: None,
+    };
+    let cited = |depth: Depth| Rung {
+        depth,
+        name: "Ciabatta".to_owned(),
+        text: answered.answer.citations[0].quote.clone(),
+        documents: Vec::new(),
+        n_documents: None,
+        citation: Some(answered.answer.citations[0].clone()),
+    };
+    answered.answer.ladder = vec![
+        node(Depth::Domain, "Baking", 40),
+        node(Depth::Category, "Bread", 12),
+        node(Depth::Entity, "Dough and loaves", 3),
+        cited(Depth::Document),
+        cited(Depth::Sentence),
+    ];
+    answered
+}
+
+#[test]
+fn a_ladder_leads_from_overview_to_sentence() {
+    let mut browser = Browser::open(110, 40);
+    browser.app.answer = Some(AnswerPane::new(fixed_ladder()));
+    browser.draw();
+    insta::assert_snapshot!(browser.view());
+    browser.resize(60, 40);
+    insta::assert_snapshot!("a_narrow_ladder", browser.view());
+}
+
+#[test]
+fn an_answer_without_support_says_so() {
+    let mut browser = Browser::open(110, 34);
+    let mut answered = fixed_answer();
+    answered.answer.judgement.supported = false;
+    browser.app.answer = Some(AnswerPane::new(answered));
+    browser.draw();
+    assert!(
+        browser.has("This corpus does not seem to answer that."),
+        "{}",
+        browser.view()
+    );
+}
+
+#[test]
+fn a_key_goes_down_the_ladder() {
+    let mut browser = Browser::open(110, 40);
+    browser.keys("d");
+    assert!(browser.has("Ladders are of an answer"));
+    browser.ask("Who made the first ciabatta?");
+    assert!(!browser.has("Answer down to"));
+    for depth in Depth::ALL {
+        browser.keys("d");
+        assert!(
+            browser.has(&format!("Answer down to the {}", depth.name())),
+            "{}",
+            browser.view()
+        );
+        assert!(browser.has("domain Baking"), "{}", browser.view());
+    }
+    assert!(browser.has("sentence Ciabatta"));
+    browser.keys("d");
+    assert!(!browser.has("Answer down to"));
 }
 
 #[test]

@@ -208,7 +208,13 @@ fn ask(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]) -> Result<(
             &query::Question::plain(question),
             &FusionWeights::default(),
         )?;
-        answer::answer(snapshot, encoder, question, &ranking, None)
+        answer::answer(
+            snapshot,
+            encoder,
+            question,
+            &ranking,
+            &answer::AnswerOptions::default(),
+        )
     };
     // The first round warms the page cache.
     for question in questions {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shas::{
-    answer::answer,
+    answer::{AnswerOptions, Depth, answer},
     query::{FusionWeights, Level, Question as Asked, rank},
 };
 
@@ -116,7 +116,12 @@ fn every_citation_is_verbatim() {
     for question in questions() {
         let ranking = ranking_of(&snapshot, &question.question);
         for level in [None, Some(Level::Domain), Some(Level::Document)] {
-            let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, level);
+            let options = AnswerOptions {
+                level,
+                depth: Some(Depth::Sentence),
+                ..AnswerOptions::default()
+            };
+            let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, &options);
             let answer = answer.expect("answers");
             assert!(!answer.citations.is_empty(), "{}", question.id);
             assert_eq!(answer.levels.len(), 6);
