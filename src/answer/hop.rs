@@ -5,7 +5,10 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::sentence::Sources;
-use crate::{query::Hop, store::Snapshot};
+use crate::{
+    query::{Hop, Ranking},
+    store::Snapshot,
+};
 
 /// Which document led to which, and through which words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +26,16 @@ pub struct NamedHop {
     pub to_path: String,
     /// What it adds to the score of the passages that it leads to.
     pub gain: f32,
+}
+
+/// Whether a hop led from what was better to what was worse without it; between equals the link tells nothing.
+pub fn has_led(ranking: &Ranking, hop: &Hop) -> bool {
+    let best = |document: usize| {
+        let mut of_document = ranking.passages.iter();
+        let best = of_document.find(|own| own.document == document);
+        best.map(|own| own.score - own.parts.links)
+    };
+    best(hop.from) > best(hop.to)
 }
 
 /// Names a hop, and looks up where its link stands.

@@ -11,6 +11,7 @@ mod hit;
 mod hop;
 mod kind;
 mod ladder;
+mod prose;
 mod quote;
 mod score;
 mod sentence;
@@ -48,8 +49,6 @@ const FROM_ONE_DOCUMENT: usize = 2;
 const SPREAD_PASSAGES: usize = 14;
 /// Citations of a detail.
 pub const CITATIONS: usize = 3;
-/// Sentences that the joint reader reads alone.
-const READ_ALONE: usize = 24;
 /// A span that is likelier than this is marked.
 const MARKED: f32 = 0.1;
 
@@ -151,20 +150,23 @@ pub fn answer(
     let cited = cited_passages(snapshot, ranking, route, (kind, options.level.is_some()));
     let mut read = read(snapshot, encoder, asked, &cited, &mut sources)?;
     let judgement = support::judge(ranking, &read);
-    let quotes = match node.filter(|_| kind == Kind::Concept) {
+    // Where nothing answers, what is nearest is shown and nothing is made of it.
+    let kind = if judgement.supported {
+        kind
+    } else {
+        Kind::Detail
+    };
+    let node = node.filter(|_| kind == Kind::Concept);
+    let quotes = match node {
         Some(node) => {
             read = members(snapshot, encoder, asked, node, &mut sources)?;
             central_quotes(snapshot, encoder, asked, node, (&read, &mut sources))?
         }
         None => {
-            let weights = options.weights.unwrap_or(SentenceWeights::of(ranking));
-            best_quotes(
-                snapshot,
-                encoder,
-                asked,
-                (kind, &weights),
-                (&mut read, &mut sources),
-            )?
+            let weights = options
+                .weights
+                .unwrap_or(SentenceWeights::of(ranking, kind));
+            best_quotes(snapshot, (kind, &weights), (&read, &mut sources))
         }
     };
     let citations: Vec<Citation> = quotes
@@ -181,10 +183,8 @@ pub fn answer(
         .iter()
         .map(|own| read[own.passage].document)
         .collect();
-    let hops = ranking
-        .hops
-        .iter()
-        .filter(|hop| documents.contains(&hop.to));
+    let hops = ranking.hops.iter();
+    let hops = hops.filter(|hop| documents.contains(&hop.to) && hop::has_led(ranking, hop));
     let hops = hops
         .map(|hop| hop::named(snapshot, hop, &mut sources))
         .collect();
@@ -203,12 +203,7 @@ pub fn answer(
         attention: attention(snapshot, &ranking.attention),
         judgement,
         answer: AnswerText {
-            text: text(
-                snapshot,
-                node.filter(|_| kind == Kind::Concept),
-                kind,
-                &citations,
-            ),
+            text: text(snapshot, node, kind, &citations),
             level: route.map_or(Level::Passage, |route| route.level),
             kind,
         },
@@ -321,15 +316,9 @@ fn central_quotes(
 /// The sentences that say most of what is asked.
 fn best_quotes(
     snapshot: &Snapshot,
-    encoder: &Encoder,
-    asked: Asked,
     (kind, weights): (Kind, &SentenceWeights),
-    (read, sources): (&mut [ReadPassage], &mut Sources),
-) -> Result<Vec<Quote>, QueryError> {
-    if weights.read != 0.0 && !asked.ranking.readings.is_empty() {
-        let chosen = score::best(read, weights, READ_ALONE);
-        sentence::read_alone(encoder, asked.question, read, &chosen)?;
-    }
+    (read, sources): (&[ReadPassage], &mut Sources),
+) -> Vec<Quote> {
     let scores = score::scores(read, weights);
     let limits = Limits {
         quotes: kind.n_quotes(),
@@ -341,7 +330,7 @@ fn best_quotes(
         below_best: f32::INFINITY,
         joined: weights.joined,
     };
-    Ok(quote::choose(snapshot, read, &scores, &limits, sources))
+    quote::choose(snapshot, read, &scores, &limits, sources)
 }
 
 /// A quote with its place in its file.

@@ -2,17 +2,17 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use super::{SourceText, wanted::Wanted};
+use super::{SourceText, prose::quotable, wanted::Wanted};
 use crate::{
-    model::{Encoder, ModelError, PassageInput, config::LAYOUT, granule::GRANULE_TOKENS},
-    ops::granule_keys::{GranuleKeys, KEY_BYTES, KEY_DIMENSIONS, dequantise},
+    model::{Encoder, ModelError, config::LAYOUT, granule::GRANULE_TOKENS},
+    ops::{
+        granule_keys::{GranuleKeys, KEY_BYTES, KEY_DIMENSIONS, dequantise},
+        similarity::normalise,
+    },
     query::{QueryError, Ranking, best_granules},
     store::{SectionRecord, Snapshot},
-    text::{Section, Token, context_prefix, sentences},
+    text::{Section, Token, context_prefix},
 };
-
-/// Shorter sentences, in bytes, are headings or crumbs.
-const MIN_BYTES: usize = 24;
 
 /// What speaks for a sentence, each on a scale of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -23,14 +23,12 @@ pub struct Support {
     pub granules: f32,
     /// How well they match the mean of its granules.
     pub vector: f32,
-    /// The share of the question's weight that stands in it word for word.
-    pub words: f32,
     /// 1 where it holds what the question asks for, −1 where it does not, 0 where nothing is known.
     pub wanted: f32,
     /// How likely the reader sees the answer's span in it.
     pub span: f32,
-    /// The reader's log odds that the sentence alone answers.
-    pub read: Option<f32>,
+    /// 1 where it opens its document.
+    pub opening: f32,
 }
 
 /// One sentence of a passage.
@@ -106,35 +104,21 @@ pub fn read_passage(
     let sections: Vec<Section> = record.sections.iter().map(SectionRecord::section).collect();
     let section = snapshot.section_of(passage);
     let prefix = context_prefix(&sections, section, tokenizer, LAYOUT.max_prefix);
-    let best = ranking.passages.first().map_or(0.0, |best| best.score);
-    let ranked = ranking.passages.iter().find(|own| own.passage == passage);
-    let behind = ranked.map_or(0.0, |own| own.score - best);
-    let wanted = Wanted::of(question);
-    let is_sentence =
-        |own: &Range<usize>| own.len() >= MIN_BYTES && !body[own.clone()].starts_with('#');
-    let found = sentences(body).into_iter().filter(is_sentence);
-    let found = found.map(|own| {
+    let first_of_document = snapshot.passages_of(document).start;
+    let found = quotable(body).into_iter().enumerate().map(|(number, own)| {
         // A sentence is matched by every granule that holds one of its word pieces.
         let from = tokens.partition_point(|token| (token.end as usize) <= own.start);
         let to = tokens.partition_point(|token| (token.start as usize) < own.end);
         let pieces = from.min(to)..to;
-        let mut support = matches(snapshot, ranking, passage, &tokens, pieces.clone());
-        support.passage = behind;
-        support.wanted = match wanted.map(|own_kind| own_kind.is_in(&body[own.clone()], question)) {
-            Some(true) => 1.0,
-            Some(false) => -1.0,
-            None => 0.0,
+        let matched = matches(snapshot, ranking, passage, pieces.clone());
+        let opens = passage == first_of_document && number == 0;
+        let support = Support {
+            passage: behind(ranking, passage),
+            wanted: holds_wanted(question, &body[own.clone()]),
+            span: span_within(ranking, passage, &pieces),
+            opening: f32::from(u8::from(opens)),
+            ..matched
         };
-        let reading = ranking.readings.get(&passage);
-        support.span = reading.map_or(0.0, |reading| {
-            let of = |ends: &[f32]| {
-                ends.iter()
-                    .skip(pieces.start)
-                    .take(pieces.len())
-                    .sum::<f32>()
-            };
-            (of(&reading.opens) * of(&reading.closes)).sqrt()
-        });
         Sentence {
             span: span.start + own.start..span.start + own.end,
             pieces,
@@ -151,12 +135,35 @@ pub fn read_passage(
     }))
 }
 
+/// The score of a passage, less that of the best; 0 where it is not ranked.
+fn behind(ranking: &Ranking, passage: usize) -> f32 {
+    let best = ranking.passages.first().map_or(0.0, |best| best.score);
+    let ranked = ranking.passages.iter().find(|own| own.passage == passage);
+    ranked.map_or(0.0, |own| own.score - best)
+}
+
+fn holds_wanted(question: &str, sentence: &str) -> f32 {
+    match Wanted::of(question).map(|wanted| wanted.is_in(sentence, question)) {
+        Some(true) => 1.0,
+        Some(false) => -1.0,
+        None => 0.0,
+    }
+}
+
+/// How likely the joint reader has the answer open and close among some word pieces of a passage.
+fn span_within(ranking: &Ranking, passage: usize, pieces: &Range<usize>) -> f32 {
+    let Some(reading) = ranking.readings.get(&passage) else {
+        return 0.0;
+    };
+    let of = |ends: &[f32]| -> f32 { ends.iter().skip(pieces.start).take(pieces.len()).sum() };
+    (of(&reading.opens) * of(&reading.closes)).sqrt()
+}
+
 /// How the question's word pieces match some of a passage's.
 fn matches(
     snapshot: &Snapshot,
     ranking: &Ranking,
     passage: usize,
-    tokens: &[Token],
     pieces: Range<usize>,
 ) -> Support {
     let query = &ranking.query;
@@ -177,51 +184,12 @@ fn matches(
             .zip(key)
             .for_each(|(sum, value)| *sum += value);
     }
-    crate::ops::similarity::normalise(&mut mean);
+    normalise(&mut mean);
     let mut pooled = GranuleKeys::default();
     pooled.push(&mean);
-    let ids = query.token_ids.iter().zip(&query.weights);
-    let stands = |id: &u32| tokens[pieces.clone()].iter().any(|token| token.id == *id);
     Support {
         granules: weighted(&best_granules(query, codes, scales)),
         vector: weighted(&best_granules(query, &pooled.codes, &pooled.scales)),
-        words: ids
-            .filter(|(id, _)| stands(id))
-            .map(|(_, weight)| weight)
-            .sum(),
         ..Support::default()
     }
-}
-
-/// Has the joint reader read sentences alone, each behind its passage's title and heading.
-pub fn read_alone(
-    encoder: &Encoder,
-    question: &str,
-    passages: &mut [ReadPassage],
-    chosen: &[(usize, usize)],
-) -> Result<(), QueryError> {
-    let Some(reader) = encoder.reader()? else {
-        return Ok(());
-    };
-    let asked = encoder
-        .tokenizer()
-        .ids(question)
-        .map_err(ModelError::from)?;
-    let bodies: Vec<Vec<u32>> = chosen
-        .iter()
-        .map(|&(passage, sentence)| passages[passage].pieces_of(sentence))
-        .collect();
-    let inputs: Vec<PassageInput> = chosen
-        .iter()
-        .zip(&bodies)
-        .map(|(&(passage, _), body)| PassageInput {
-            prefix: &passages[passage].prefix,
-            body,
-        })
-        .collect();
-    let readings = reader.read(&asked, &inputs)?;
-    for (&(passage, sentence), reading) in chosen.iter().zip(readings) {
-        passages[passage].sentences[sentence].support.read = Some(reading.relevance);
-    }
-    Ok(())
 }
