@@ -23,10 +23,10 @@
 //! | [`store`] | the index folder: sled, tantivy, segments, snapshots |
 //! | [`ingest`] | the write path on one page |
 //! | [`query`] | the read path on one page |
-//! | [`answer`] | sentences with citations, or a node of the tree |
+//! | [`answer`] | quotes with citations, or a node of the tree; whether the corpus answers, and why the ranking is as it is |
 //! | [`tui`] | the browser: tree, preview, answers |
 //! | [`cli`] | the commands |
-//! | [`eval`] | a side road: figures on sets in the BEIR layout and on gold taxonomies |
+//! | [`eval`] | a side road: figures on sets in the BEIR layout, on questions with answers and on gold taxonomies |
 //! | [`train`] | another: weights by recipes |
 //!
 //! # Invariants

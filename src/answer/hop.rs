@@ -28,8 +28,20 @@ pub struct NamedHop {
     pub gain: f32,
 }
 
+/// The hops that led to any of some documents.
+pub fn leading(
+    snapshot: &Snapshot,
+    ranking: &Ranking,
+    documents: &[usize],
+    sources: &mut Sources,
+) -> Vec<NamedHop> {
+    let hops = ranking.hops.iter();
+    let hops = hops.filter(|hop| documents.contains(&hop.to) && has_led(ranking, hop));
+    hops.map(|hop| named(snapshot, hop, sources)).collect()
+}
+
 /// Whether a hop led from what was better to what was worse without it; between equals the link tells nothing.
-pub fn has_led(ranking: &Ranking, hop: &Hop) -> bool {
+fn has_led(ranking: &Ranking, hop: &Hop) -> bool {
     let best = |document: usize| {
         let mut of_document = ranking.passages.iter();
         let best = of_document.find(|own| own.document == document);

@@ -49,6 +49,8 @@ const FROM_ONE_DOCUMENT: usize = 2;
 const SPREAD_PASSAGES: usize = 14;
 /// Citations of a detail.
 pub const CITATIONS: usize = 3;
+/// A sentence that is this much worse than the best says nothing of a concept.
+const OFF_CONCEPT: f32 = 5.0;
 /// A span that is likelier than this is marked.
 const MARKED: f32 = 0.1;
 
@@ -151,10 +153,9 @@ pub fn answer(
     let mut read = read(snapshot, encoder, asked, &cited, &mut sources)?;
     let judgement = support::judge(ranking, &read);
     // Where nothing answers, what is nearest is shown and nothing is made of it.
-    let kind = if judgement.supported {
-        kind
-    } else {
-        Kind::Detail
+    let kind = match judgement.supported {
+        true => kind,
+        false => Kind::Detail,
     };
     let node = node.filter(|_| kind == Kind::Concept);
     let quotes = match node {
@@ -163,43 +164,24 @@ pub fn answer(
             central_quotes(snapshot, encoder, asked, node, (&read, &mut sources))?
         }
         None => {
-            let weights = options
-                .weights
-                .unwrap_or(SentenceWeights::of(ranking, kind));
+            let weights = options.weights;
+            let weights = weights.unwrap_or_else(|| SentenceWeights::of(ranking, kind));
             best_quotes(snapshot, (kind, &weights), (&read, &mut sources))
         }
     };
-    let citations: Vec<Citation> = quotes
-        .iter()
-        .filter_map(|quote| {
-            let mut citation = cite(snapshot, &read, quote, &mut sources)?;
-            if kind == Kind::Detail {
-                citation.marked = marked(ranking, &read[quote.passage], quote);
-            }
-            Some(citation)
-        })
-        .collect();
-    let documents: Vec<usize> = quotes
-        .iter()
-        .map(|own| read[own.passage].document)
-        .collect();
-    let hops = ranking.hops.iter();
-    let hops = hops.filter(|hop| documents.contains(&hop.to) && hop::has_led(ranking, hop));
-    let hops = hops
-        .map(|hop| hop::named(snapshot, hop, &mut sources))
-        .collect();
+    let documents = quotes.iter().map(|own| read[own.passage].document);
+    let documents: Vec<usize> = documents.collect();
+    let citations = citations(snapshot, ranking, kind, (&read, &quotes, &mut sources));
+    let hops = hop::leading(snapshot, ranking, &documents, &mut sources);
     let ladder = match (options.depth, documents.first(), citations.first()) {
         (Some(depth), Some(&document), Some(quoted)) => {
             ladder::ladder(snapshot, encoder, asked, (document, quoted), depth)?
         }
         _ => Vec::new(),
     };
-    let mut levels: BTreeMap<Level, f32> = Level::ALL.map(|level| (level, 0.0)).into();
-    let attended = ranking.attention.answerable();
-    levels.extend(attended.map(|own| (own.level, own.weight)));
     Ok(Answer {
         question: question.to_owned(),
-        levels,
+        levels: weights_of_levels(ranking),
         attention: attention(snapshot, &ranking.attention),
         judgement,
         answer: AnswerText {
@@ -213,6 +195,14 @@ pub fn answer(
         explanation: options.explain.then(|| explain(snapshot, ranking)),
         timings_ms: BTreeMap::new(),
     })
+}
+
+/// The share of each level in the attention; they add up to 1.
+fn weights_of_levels(ranking: &Ranking) -> BTreeMap<Level, f32> {
+    let mut levels: BTreeMap<Level, f32> = Level::ALL.map(|level| (level, 0.0)).into();
+    let attended = ranking.attention.answerable();
+    levels.extend(attended.map(|own| (own.level, own.weight)));
+    levels
 }
 
 /// The best passages inside the node, or what else was asked for, that the answer is about.
@@ -324,13 +314,33 @@ fn best_quotes(
         quotes: kind.n_quotes(),
         from_one_document: match kind {
             Kind::Detail => CITATIONS,
-            Kind::Concept => FROM_ONE_DOCUMENT,
-            Kind::Synthesis => 1,
+            Kind::Concept | Kind::Synthesis => 1,
         },
-        below_best: f32::INFINITY,
+        below_best: match kind {
+            Kind::Concept => OFF_CONCEPT,
+            Kind::Detail | Kind::Synthesis => f32::INFINITY,
+        },
         joined: weights.joined,
     };
     quote::choose(snapshot, read, &scores, &limits, sources)
+}
+
+/// Quotes with their places; of a detail, with the likely answer marked.
+fn citations(
+    snapshot: &Snapshot,
+    ranking: &Ranking,
+    kind: Kind,
+    (read, quotes, sources): (&[ReadPassage], &[Quote], &mut Sources),
+) -> Vec<Citation> {
+    let cited = quotes.iter().filter_map(|quote| {
+        let citation = cite(snapshot, read, quote, sources)?;
+        let marked = marked(ranking, &read[quote.passage], quote);
+        Some(Citation {
+            marked: marked.filter(|_| kind == Kind::Detail),
+            ..citation
+        })
+    });
+    cited.collect()
 }
 
 /// A quote with its place in its file.

@@ -7,7 +7,7 @@ use crate::text::sentences;
 /// Shorter sentences, in bytes, are crumbs.
 const MIN_BYTES: usize = 24;
 /// The share of its bytes that a sentence's own words take at least, beside addresses and markup.
-const MIN_WORDS: f32 = 0.5;
+const MIN_WORDS: f32 = 0.6;
 
 /// Byte ranges of what can be quoted, in order.
 pub fn quotable(body: &str) -> Vec<Range<usize>> {

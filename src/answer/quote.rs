@@ -66,17 +66,21 @@ pub fn choose(
         if *count == limits.from_one_document || !used.insert(own) {
             continue;
         }
-        let neighbour = neighbour(&scores[passage], sentence, limits.joined);
-        let neighbour = neighbour.filter(|&other| used.insert((passage, other)));
+        let Some(source) = sources.of(snapshot, document) else {
+            continue;
+        };
         let sentences = &passages[passage].sentences;
+        let neighbour = neighbour(&scores[passage], sentence, limits.joined);
+        let neighbour = neighbour.filter(|&other| {
+            let (first, second) = (sentence.min(other), sentence.max(other));
+            let gap = sentences[first].span.end..sentences[second].span.start;
+            follows(&source.text[gap]) && used.insert((passage, other))
+        });
         let mut span = sentences[sentence].span.clone();
         if let Some(other) = neighbour {
             let other = &sentences[other].span;
             span = span.start.min(other.start)..span.end.max(other.end);
         }
-        let Some(source) = sources.of(snapshot, document) else {
-            continue;
-        };
         let own_words = words_of(&source.text[span.clone()]);
         let same = words.iter().position(|other| alike(other, &own_words));
         if let Some(same) = same {
@@ -107,6 +111,11 @@ fn neighbour(scores: &[f32], sentence: usize, joined: f32) -> Option<usize> {
     (scores[best] > scores[sentence] - joined).then_some(best)
 }
 
+/// Whether what stands between two sentences leaves them in one paragraph.
+fn follows(gap: &str) -> bool {
+    gap.trim().is_empty() && gap.matches('\n').count() < 2
+}
+
 fn words_of(text: &str) -> HashSet<String> {
     let words = text.split(|own: char| !own.is_alphanumeric());
     words
@@ -133,6 +142,12 @@ mod tests {
         check(&[2.6, 3.0, 2.5], 1, Some(0));
         check(&[0.0, 3.0, 2.0], 1, None);
         check(&[3.0], 0, None);
+    }
+
+    #[test]
+    fn a_heading_or_a_blank_line_parts_sentences() {
+        assert!(follows(" ") && follows("\n") && follows(""));
+        assert!(!follows("\n\n") && !follows("\n## Rye\n"));
     }
 
     #[test]

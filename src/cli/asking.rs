@@ -6,14 +6,44 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use clap::Args;
 use serde_json::json;
 
 use super::{Common, answer_text, collections, commands, output, paths};
 use crate::{
-    answer::{self, Answer, AnswerOptions, Citation},
-    query::{self, FusionWeights, Question, RankedPassage, Ranking},
+    answer::{self, Answer, AnswerOptions, Citation, Depth},
+    query::{self, FusionWeights, Level, Question, RankedPassage, Ranking},
     store::Snapshot,
 };
+
+/// What `ask` takes.
+#[derive(Args)]
+pub struct AskArgs {
+    /// The question; tag:name, path:part and "exact words" say where the answer may lie, and with `-` before them, or
+    /// before a single word, where not
+    #[arg(allow_hyphen_values = true)]
+    question: String,
+    /// Answer at this level instead of the one that the attention favours
+    #[arg(long)]
+    level: Option<Level>,
+    /// Show the answer as a ladder from the domain down to here: domain, category, entity, document or sentence
+    #[arg(long)]
+    depth: Option<Depth>,
+    /// Say what each candidate owes its place to, and which links were followed
+    #[arg(long)]
+    explain: bool,
+}
+
+impl AskArgs {
+    fn options(&self) -> AnswerOptions {
+        AnswerOptions {
+            level: self.level,
+            depth: self.depth,
+            explain: self.explain,
+            weights: None,
+        }
+    }
+}
 
 /// An index to be asked, with its collection's name where it was asked for by that.
 struct Asked {
@@ -21,16 +51,22 @@ struct Asked {
     snapshot: Snapshot,
 }
 
-pub fn ask(common: &Common, question: &str, options: &AnswerOptions) -> Result<()> {
+pub fn ask(common: &Common, args: &AskArgs) -> Result<()> {
     let started = Instant::now();
     let (asked, encoder) = (open(common)?, commands::encoder(common)?);
     let loaded = started.elapsed();
-    let question = &Question::parse(question);
+    let question = &Question::parse(&args.question);
     let rankings = rank(&asked, &encoder, question, &encoder.fusion(common.fast))?;
     let ranked = started.elapsed();
     let mut answers = Vec::new();
     for (asked, ranking) in asked.iter().zip(&rankings) {
-        let mut own = answer::answer(&asked.snapshot, &encoder, &question.text, ranking, options)?;
+        let mut own = answer::answer(
+            &asked.snapshot,
+            &encoder,
+            &question.text,
+            ranking,
+            &args.options(),
+        )?;
         for citation in &mut own.citations {
             citation.collection.clone_from(&asked.collection);
         }

@@ -27,11 +27,9 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    answer::{AnswerOptions, Depth},
     corpus,
     ingest::{IndexOptions, STREAM},
     model::{Precision, device::DeviceChoice},
-    query::Level,
     store::FileState,
 };
 
@@ -138,21 +136,7 @@ enum Command {
     #[command(
         after_help = "Example: shas ask \"When did Krakatoa erupt?\"; shas ask --depth sentence \"What is rye?\""
     )]
-    Ask {
-        /// The question; tag:name, path:part and "exact words" say where the answer may lie, and with `-` before them, or
-        /// before a single word, where not
-        #[arg(allow_hyphen_values = true)]
-        question: String,
-        /// Answer at this level instead of the one that the attention favours
-        #[arg(long)]
-        level: Option<Level>,
-        /// Show the answer as a ladder from the domain down to here: domain, category, entity, document or sentence
-        #[arg(long)]
-        depth: Option<Depth>,
-        /// Say what each candidate owes its place to, and which links were followed
-        #[arg(long)]
-        explain: bool,
-    },
+    Ask(asking::AskArgs),
     /// List the passages that match best
     #[command(
         after_help = "Example: shas search 'sourdough path:recipes/ -yeast \"rye flour\"' --limit 5"
@@ -310,20 +294,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             let options = index_options(*leads);
             watch::run(common, path, &options)
         }
-        Command::Ask {
-            question,
-            level,
-            depth,
-            explain,
-        } => {
-            let options = AnswerOptions {
-                level: *level,
-                depth: *depth,
-                explain: *explain,
-                weights: None,
-            };
-            asking::ask(common, question, &options)
-        }
+        Command::Ask(args) => asking::ask(common, args),
         Command::Search { question, limit } => asking::search(common, question, *limit),
         Command::Inspect(args) => {
             let options = inspect::InspectOptions {

@@ -237,7 +237,9 @@ fn auc(with: &[&Judged], without: &[&Judged]) -> f64 {
         std::cmp::Ordering::Equal => 0.5,
         std::cmp::Ordering::Less => 0.0,
     });
-    won.sum::<f64>() / (with.len() * without.len()).max(1) as f64
+    // The sum of nothing is −0.
+    let won = 0.0 + won.sum::<f64>();
+    won / (with.len() * without.len()).max(1) as f64
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The browser driven as a user does, on a screen in memory.
 
 mod fixture;
+mod ladder;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ use super::{
     screen,
 };
 use crate::{
-    answer::{Answer, AnswerText, Citation, Depth, Hit, Judgement, Kind, Place, Rung},
+    answer::{Answer, AnswerText, Citation, Hit, Judgement, Kind},
     query::{Level, LevelAttention, NodeAttention, Target},
     store::Snapshot,
 };
@@ -239,84 +240,6 @@ fn an_answer_stands_beside_its_attention_and_above_its_hits() {
     insta::assert_snapshot!(browser.view());
     browser.resize(80, 40);
     insta::assert_snapshot!("a_narrow_answer", browser.view());
-}
-
-/// The fixed answer as a ladder down to its sentence.
-fn fixed_ladder() -> Answered {
-    let mut answered = fixed_answer();
-    let place = |title: &str| Place {
-        title: title.to_owned(),
-        path: format!("bread/{title}.md"),
-    };
-    let node = |depth: Depth, name: &str, count: u32| Rung {
-        depth,
-        name: name.to_owned(),
-        text: format!("All about *{name}*."),
-        documents: vec![place("Ciabatta"), place("Sourdough")],
-        n_documents: Some(count),
-        citation: None,
-    };
-    let cited = |depth: Depth| Rung {
-        depth,
-        name: "Ciabatta".to_owned(),
-        text: answered.answer.citations[0].quote.clone(),
-        documents: Vec::new(),
-        n_documents: None,
-        citation: Some(answered.answer.citations[0].clone()),
-    };
-    answered.answer.ladder = vec![
-        node(Depth::Domain, "Baking", 40),
-        node(Depth::Category, "Bread", 12),
-        node(Depth::Entity, "Dough and loaves", 3),
-        cited(Depth::Document),
-        cited(Depth::Sentence),
-    ];
-    answered
-}
-
-#[test]
-fn a_ladder_leads_from_overview_to_sentence() {
-    let mut browser = Browser::open(110, 40);
-    browser.app.answer = Some(AnswerPane::new(fixed_ladder()));
-    browser.draw();
-    insta::assert_snapshot!(browser.view());
-    browser.resize(60, 40);
-    insta::assert_snapshot!("a_narrow_ladder", browser.view());
-}
-
-#[test]
-fn an_answer_without_support_says_so() {
-    let mut browser = Browser::open(110, 34);
-    let mut answered = fixed_answer();
-    answered.answer.judgement.supported = false;
-    browser.app.answer = Some(AnswerPane::new(answered));
-    browser.draw();
-    assert!(
-        browser.has("This corpus does not seem to answer that."),
-        "{}",
-        browser.view()
-    );
-}
-
-#[test]
-fn a_key_goes_down_the_ladder() {
-    let mut browser = Browser::open(110, 40);
-    browser.keys("d");
-    assert!(browser.has("Ladders are of an answer"));
-    browser.ask("Who made the first ciabatta?");
-    assert!(!browser.has("Answer down to"));
-    for depth in Depth::ALL {
-        browser.keys("d");
-        assert!(
-            browser.has(&format!("Answer down to the {}", depth.name())),
-            "{}",
-            browser.view()
-        );
-        assert!(browser.has("domain Baking"), "{}", browser.view());
-    }
-    assert!(browser.has("sentence Ciabatta"));
-    browser.keys("d");
-    assert!(!browser.has("Answer down to"));
 }
 
 #[test]

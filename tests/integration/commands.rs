@@ -81,6 +81,60 @@ fn ask_answers_with_citations() {
 }
 
 #[test]
+fn ask_explains_and_climbs_and_says_what_it_does_not_know() {
+    let question = "When did the Curiosity rover land on Mars?";
+    let answer = json(&[
+        "ask",
+        "--fast",
+        "--json",
+        "--explain",
+        "--depth",
+        "entity",
+        question,
+    ]);
+    assert_eq!(answer["supported"], true);
+    let depths = answer["ladder"].as_array().expect("is a ladder").iter();
+    let depths: Vec<&str> = depths.filter_map(|rung| rung["depth"].as_str()).collect();
+    assert_eq!(depths, ["domain", "category", "entity"]);
+    let first = &answer["explanation"]["candidates"][0];
+    let names = first["parts"].as_array().expect("has parts").iter();
+    let names: Vec<&str> = names.filter_map(|part| part["name"].as_str()).collect();
+    assert_eq!(
+        names,
+        ["bm25", "passage", "granule", "tree", "links", "reader"]
+    );
+    assert!(first["granules"]["neighbours"].is_number() && first["levels"].is_array());
+    let printed = shas(&[
+        "ask",
+        "--fast",
+        "--explain",
+        "--depth",
+        "sentence",
+        question,
+    ]);
+    for shown in [
+        "domain: ",
+        "sentence: Mars",
+        "stands for Astronomy/",
+        "why:",
+        "granules",
+    ] {
+        assert!(printed.contains(shown), "{shown}: {printed}");
+    }
+    let printed = shas(&["ask", "--fast", "What vitamins does kale contain?"]);
+    assert!(
+        printed.starts_with("This corpus does not seem to answer that."),
+        "{printed}"
+    );
+    let wrong = Command::cargo_bin("shas")
+        .expect("is built")
+        .args(["ask", "--depth", "word", question])
+        .output();
+    let wrong = String::from_utf8(wrong.expect("runs").stderr).expect("is text");
+    assert!(wrong.contains("the depths are domain, category"), "{wrong}");
+}
+
+#[test]
 fn search_lists_hits_with_their_parts() {
     let found = json(&[
         "search",

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shas::{
-    answer::{AnswerOptions, Depth, answer},
+    answer::{AnswerOptions, Depth, Kind, answer},
     query::{FusionWeights, Level, Question as Asked, rank},
 };
 
@@ -136,5 +136,96 @@ fn every_citation_is_verbatim() {
                 assert_eq!(citation.line_end, line(citation.byte_end));
             }
         }
+    }
+}
+
+/// Questions that the vault does not answer are told from its own, mostly; what is nearest is quoted all the same.
+#[test]
+fn foreign_questions_have_less_support() {
+    let snapshot = snapshot();
+    let supported = |question: &str| {
+        let ranking = ranking_of(&snapshot, question);
+        let options = AnswerOptions::default();
+        let answer = answer(&snapshot, &ENCODER, question, &ranking, &options).expect("answers");
+        assert!(!answer.citations.is_empty(), "{question}");
+        usize::from(answer.judgement.supported)
+    };
+    let path = project().join("corpora/foreign.jsonl");
+    let foreign: Vec<serde_json::Value> = std::fs::read_to_string(path)
+        .expect("reads")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("parses"))
+        .collect();
+    assert_eq!(foreign.len(), 40);
+    let foreign = foreign.iter();
+    let foreign = foreign.map(|line| line["question"].as_str().expect("is text"));
+    let said: usize = foreign.map(supported).sum();
+    assert!(said <= 16, "{said} of 40 foreign questions");
+    let own: usize = questions().iter().map(|own| supported(&own.question)).sum();
+    assert!(own >= 100, "{own} of 120 questions");
+}
+
+#[test]
+fn the_sentence_that_says_it_is_quoted_first() {
+    let snapshot = snapshot();
+    let check = |question: &str, expected: &str| {
+        let ranking = ranking_of(&snapshot, question);
+        let options = AnswerOptions::default();
+        let answer = answer(&snapshot, &ENCODER, question, &ranking, &options).expect("answers");
+        let first = &answer.citations[0];
+        assert!(first.quote.contains(expected), "{first:?}");
+    };
+    check("Who fixed the pattern of the violin?", "Andrea Amati");
+    check(
+        "When did the Curiosity rover land on Mars?",
+        "6 August 2012",
+    );
+}
+
+#[test]
+fn several_points_come_from_several_notes() {
+    let snapshot = snapshot();
+    let question = "Which archaeological finds tell us about bread, and how did people of the distant past bake and eat it?";
+    let ranking = ranking_of(&snapshot, question);
+    let options = AnswerOptions::default();
+    let answer = answer(&snapshot, &ENCODER, question, &ranking, &options).expect("answers");
+    assert_eq!(answer.answer.kind, Kind::Synthesis);
+    let paths = answer.citations.iter().map(|own| own.path.as_str());
+    let notes: std::collections::BTreeSet<&str> = paths.collect();
+    assert!(
+        notes.len() >= 4 && notes.len() == answer.citations.len(),
+        "{notes:?}"
+    );
+}
+
+/// The parts of a candidate's score add up, and the ladder leads from a domain down to the first quote.
+#[test]
+fn an_answer_explains_itself_and_climbs_the_tree() {
+    let snapshot = snapshot();
+    let question = "When did the Curiosity rover land on Mars?";
+    let ranking = ranking_of(&snapshot, question);
+    let options = AnswerOptions {
+        depth: Some(Depth::Sentence),
+        explain: true,
+        ..AnswerOptions::default()
+    };
+    let answer = answer(&snapshot, &ENCODER, question, &ranking, &options).expect("answers");
+    let explanation = answer.explanation.expect("is explained");
+    assert!(explanation.candidates.len() >= 5);
+    for candidate in &explanation.candidates {
+        let sum: f32 = candidate.parts.iter().map(|part| part.adds).sum();
+        assert!((sum - candidate.score).abs() < 1e-3, "{candidate:?}");
+        assert!(candidate.tree_path.len() >= 3, "{candidate:?}");
+        let mut links = candidate.parts.iter().filter(|part| part.name == "links");
+        assert_eq!(candidate.hop.is_some(), links.any(|part| part.adds > 0.0));
+    }
+    let depths: Vec<Depth> = answer.ladder.iter().map(|rung| rung.depth).collect();
+    assert!(depths.is_sorted(), "{depths:?}");
+    assert_eq!(depths.first(), Some(&Depth::Domain));
+    let last = answer.ladder.last().expect("has rungs");
+    assert_eq!(last.citation.as_ref(), answer.citations.first());
+    for rung in &answer.ladder {
+        let rests = rung.citation.is_some() || !rung.documents.is_empty();
+        assert!(rests, "{rung:?}");
     }
 }
