@@ -118,7 +118,6 @@ fn every_citation_is_verbatim() {
         for level in [None, Some(Level::Domain), Some(Level::Document)] {
             let options = AnswerOptions {
                 level,
-                depth: Some(Depth::Sentence),
                 ..AnswerOptions::default()
             };
             let answer = answer(&snapshot, &ENCODER, &question.question, &ranking, &options);
