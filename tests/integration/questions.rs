@@ -113,9 +113,12 @@ fn the_reader_reads_the_best_passages() {
 #[test]
 fn every_citation_is_verbatim() {
     let snapshot = snapshot();
-    for question in questions() {
+    for (place, question) in questions().into_iter().enumerate() {
         let ranking = ranking_of(&snapshot, &question.question);
-        for level in [None, Some(Level::Domain), Some(Level::Document)] {
+        // Central sentences have to be encoded, which takes long where nothing is optimised.
+        let levels = [None, Some(Level::Document), Some(Level::Domain)];
+        let count = if place % 6 == 0 { 3 } else { 2 };
+        for level in levels.into_iter().take(count) {
             let options = AnswerOptions {
                 level,
                 ..AnswerOptions::default()
