@@ -41,7 +41,7 @@ impl Kind {
     pub fn n_quotes(self) -> usize {
         match self {
             Self::Detail => super::CITATIONS,
-            Self::Concept => 6,
+            Self::Concept => 8,
             Self::Synthesis => 8,
         }
     }

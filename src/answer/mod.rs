@@ -314,7 +314,8 @@ fn best_quotes(
         quotes: kind.n_quotes(),
         from_one_document: match kind {
             Kind::Detail => CITATIONS,
-            Kind::Concept | Kind::Synthesis => 1,
+            Kind::Concept => 2,
+            Kind::Synthesis => 1,
         },
         below_best: match kind {
             Kind::Concept => OFF_CONCEPT,

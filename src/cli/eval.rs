@@ -114,19 +114,23 @@ fn print_answers(report: &AnswersReport) {
         "kept",
         "caught"
     );
+    let shown = |figure: f64| match figure.is_nan() {
+        true => "–".to_owned(),
+        false => format!("{figure:.3}"),
+    };
     for (system, own) in &report.systems {
         say!(
-            "  {system:<9} {:>8.3} {:>6.3} {:>9.3} {:>6.3} {:>7.3} {:>6.3} {:>9.3} {:>6.3} {:>6.3} {:>7.3}",
-            own.holds_first,
-            own.holds_three,
-            own.overlaps_first,
-            own.overlaps_three,
-            own.notes,
-            own.all_notes,
-            own.evidence,
-            own.support_auc,
-            own.kept,
-            own.caught
+            "  {system:<9} {:>8} {:>6} {:>9} {:>6} {:>7} {:>6} {:>9} {:>6} {:>6} {:>7}",
+            shown(own.holds_first),
+            shown(own.holds_three),
+            shown(own.overlaps_first),
+            shown(own.overlaps_three),
+            shown(own.notes),
+            shown(own.all_notes),
+            shown(own.evidence),
+            shown(own.support_auc),
+            shown(own.kept),
+            shown(own.caught)
         );
     }
 }

@@ -31,7 +31,7 @@ pub struct AnswersReport {
     pub systems: BTreeMap<&'static str, AnswerFigures>,
 }
 
-/// The figures of one system, as means over the questions that the corpus answers.
+/// The figures of one system, as means over the questions that the corpus answers; no number where there are none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct AnswerFigures {
     pub n_answerable: usize,
@@ -48,8 +48,7 @@ pub struct AnswerFigures {
     pub all_notes: f64,
     /// ... and the share of their evidence that quotes overlap.
     pub evidence: f64,
-    /// Over the questions at odd places: how often one that is answered has more support than one that is not; 0 where
-    /// there are not both.
+    /// Over the questions at odd places: how often one that is answered has more support than one that is not.
     pub support_auc: f64,
     /// How many of those that are answered are said to be, ...
     pub kept: f64,
@@ -195,12 +194,12 @@ fn figures(judged: &[Judged]) -> AnswerFigures {
     let answerable: Vec<&Judged> = judged.iter().filter(|own| own.is_answerable).collect();
     let share = |matches: &dyn Fn(&Judged) -> bool| {
         let count = answerable.iter().filter(|own| matches(own)).count();
-        count as f64 / answerable.len().max(1) as f64
+        count as f64 / answerable.len() as f64
     };
     let within = |found: &[bool], count: usize| found.iter().take(count).any(|own| *own);
     let several: Vec<[usize; 4]> = judged.iter().filter_map(|own| own.several).collect();
     let mean = |of: &dyn Fn(&[usize; 4]) -> f64| {
-        several.iter().map(of).sum::<f64>() / several.len().max(1) as f64
+        several.iter().map(of).sum::<f64>() / several.len() as f64
     };
     let odd = |answerable: bool| -> Vec<&Judged> {
         let odd = judged.iter().filter(|own| own.is_odd);
@@ -209,7 +208,7 @@ fn figures(judged: &[Judged]) -> AnswerFigures {
     let (with, without) = (odd(true), odd(false));
     let said = |own: &[&Judged], what: bool| {
         let count = own.iter().filter(|own| own.supported == what).count();
-        count as f64 / own.len().max(1) as f64
+        count as f64 / own.len() as f64
     };
     AnswerFigures {
         n_answerable: answerable.len(),
@@ -237,9 +236,7 @@ fn auc(with: &[&Judged], without: &[&Judged]) -> f64 {
         std::cmp::Ordering::Equal => 0.5,
         std::cmp::Ordering::Less => 0.0,
     });
-    // The sum of nothing is −0.
-    let won = 0.0 + won.sum::<f64>();
-    won / (with.len() * without.len()).max(1) as f64
+    won.sum::<f64>() / (with.len() * without.len()) as f64
 }
 
 #[cfg(test)]
