@@ -9,7 +9,7 @@ use crate::{
         granule_keys::{GranuleKeys, KEY_BYTES, KEY_DIMENSIONS, dequantise},
         similarity::normalise,
     },
-    query::{QueryError, Ranking, best_granules},
+    query::{IndexedText, QueryError, Ranking, best_granules},
     store::{SectionRecord, Snapshot},
     text::{Section, Token, context_prefix},
 };
@@ -99,13 +99,18 @@ pub fn read_passage(
     let span = snapshot.row_of(passage).1.span();
     let body = &source.text[span.clone()];
     let tokenizer = encoder.tokenizer();
-    let tokens = tokenizer.tokenize(body).map_err(ModelError::from)?;
     let record = &snapshot.body.documents[document];
+    let indexed = IndexedText::read(snapshot, passage, body, tokenizer);
+    let IndexedText { parts, tokens } = indexed.map_err(ModelError::from)?;
     let sections: Vec<Section> = record.sections.iter().map(SectionRecord::section).collect();
     let section = snapshot.section_of(passage);
     let prefix = context_prefix(&sections, section, tokenizer, LAYOUT.max_prefix);
     let first_of_document = snapshot.passages_of(document).start;
-    let found = quotable(body).into_iter().enumerate().map(|(number, own)| {
+    let quotable = parts.into_iter().flat_map(|part| {
+        let found = quotable(&body[part.clone()]).into_iter();
+        found.map(move |own| part.start + own.start..part.start + own.end)
+    });
+    let found = quotable.enumerate().map(|(number, own)| {
         // A sentence is matched by every granule that holds one of its word pieces.
         let from = tokens.partition_point(|token| (token.end as usize) <= own.start);
         let to = tokens.partition_point(|token| (token.start as usize) < own.end);

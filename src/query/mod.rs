@@ -10,6 +10,7 @@ pub mod dense;
 mod descent;
 mod fusion;
 mod granules;
+mod indexed;
 mod levels;
 mod links;
 mod question;
@@ -29,6 +30,7 @@ use crate::{
 use dense::QueryVector;
 pub use fusion::{FusionWeights, z_scores};
 pub use granules::{attend_by_level, best_granules};
+pub use indexed::IndexedText;
 pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
 pub use links::Hop;
 pub use question::Question;

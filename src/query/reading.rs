@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{QueryError, RankedPassage, SourceText, fusion::z_scores};
+use super::{IndexedText, QueryError, RankedPassage, SourceText, fusion::z_scores};
 use crate::{
     model::{Encoder, ModelError, PassageInput, config::LAYOUT, reader::Reading},
     store::{SectionRecord, Snapshot},
@@ -108,10 +108,12 @@ fn pieces(
         let tokenizer = encoder.tokenizer();
         let prefix = context_prefix(&sections, section, tokenizer, LAYOUT.max_prefix);
         let span = snapshot.row_of(ranked.passage).1.span();
-        let body = tokenizer.ids(source.text.get(span).unwrap_or(""));
+        let body = source.text.get(span).unwrap_or("");
+        let indexed = IndexedText::read(snapshot, ranked.passage, body, tokenizer);
+        let tokens = indexed.map_err(ModelError::from)?.tokens;
         let pieces = Pieces {
             prefix: prefix.map_err(ModelError::from)?,
-            body: body.map_err(ModelError::from)?,
+            body: tokens.iter().map(|token| token.id).collect(),
         };
         read.push(((ranking, at), pieces));
     }

@@ -3,7 +3,7 @@
 use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::vault::{INDEX, corpus};
+use crate::vault::{self, INDEX, corpus};
 
 fn shas(arguments: &[&str]) -> String {
     let output = Command::cargo_bin("shas")
@@ -292,4 +292,37 @@ fn a_search_keeps_to_its_conditions() {
 #[test]
 fn a_misspelled_word_is_understood() {
     assert_eq!(found("curiosty rovre")[0], "Astronomy/Mars.md");
+}
+
+/// Comments are not indexed, so what stands behind them is still found where it is.
+#[test]
+fn quotes_stand_behind_comments_and_never_in_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let note = "# Harbour\n\nThe harbour was dredged twice for larger ships.\n\n%% Zeppelin hangars: ask about those \
+                in Friedrichshafen before autumn %%\n\n<!-- the list of ships is kept elsewhere and is not public -->\n\n\
+                The zeppelin hangars in Friedrichshafen were torn down.\n";
+    let vault = folder.path().join("vault");
+    std::fs::create_dir(&vault).expect("creates");
+    std::fs::write(vault.join("Harbour.md"), note).expect("writes");
+    let index = folder.path().join("index");
+    let run = |arguments: &[&str]| {
+        let output = vault::shas(&index).args(arguments).output().expect("runs");
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    run(&["index", vault.to_str().expect("is UTF-8")]);
+    let question = "zeppelin hangars in Friedrichshafen";
+    let answer = run(&["ask", "--fast", "--json", question]);
+    let answer: serde_json::Value = serde_json::from_slice(&answer).expect("is JSON");
+    assert_eq!(answer["supported"], true);
+    let quotes = answer["citations"].as_array().expect("are citations");
+    let quotes: Vec<&str> = quotes
+        .iter()
+        .filter_map(|own| own["quote"].as_str())
+        .collect();
+    assert!(quotes[0].contains("were torn down"), "{quotes:?}");
+    assert!(
+        quotes.iter().all(|own| !own.contains("before autumn")),
+        "{quotes:?}"
+    );
 }
