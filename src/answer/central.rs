@@ -85,10 +85,5 @@ pub fn scores(
 /// The mean of a document's passage vectors; empty before any is encoded.
 pub fn vector_of(snapshot: &Snapshot, document: usize) -> Vec<f32> {
     let (segment, row) = snapshot.segment_of(document);
-    let Some((codes, scale)) = segment.mean(&row) else {
-        return Vec::new();
-    };
-    let mut mean: Vec<f32> = codes.iter().map(|&code| f32::from(code) * scale).collect();
-    normalise(&mut mean);
-    mean
+    segment.mean_direction(&row)
 }

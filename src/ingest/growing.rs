@@ -9,7 +9,6 @@ use std::{
 use super::{IngestError, text_spool::TextSpool, texts::Texts};
 use crate::{
     corpus::path_in_hierarchy,
-    ops::similarity::normalise,
     store::{Commit, DocumentRecord, Due, Segment, StoreError, StoreWriter},
     tree::{self, Contents, Edge, Growth, OwnedDocument, Tree, TreeDocument, TreeOptions},
 };
@@ -172,13 +171,7 @@ impl<'a> Library<'a> {
     /// The unit-length mean of a document's passage vectors.
     fn vector_of(&self, record: &DocumentRecord) -> Vec<f32> {
         let segment = &self.segments[&record.segment];
-        let row = segment.documents()[record.row as usize];
-        let Some((codes, scale)) = segment.mean(&row) else {
-            return Vec::new();
-        };
-        let mut vector: Vec<f32> = codes.iter().map(|&code| f32::from(code) * scale).collect();
-        normalise(&mut vector);
-        vector
+        segment.mean_direction(&segment.documents()[record.row as usize])
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     f32_trunk::F32Trunk,
     global::{
         BlockView, F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig,
-        GlobalWeights, view,
+        GlobalWeights, block_name, view,
     },
     granule::{GranuleHead, GranuleTables, N_LEVELS},
     int8_trunk::Int8Trunk,
@@ -434,8 +434,7 @@ fn load_global(
     GLOBAL_AFTER_LAYERS
         .iter()
         .map(|layer| {
-            let name = format!("global.{layer}");
-            let weights = GlobalWeights::load(&file, &name, shape, hidden)?;
+            let weights = GlobalWeights::load(&file, &block_name(*layer), shape, hidden)?;
             precision.global(shape, weights, hidden)
         })
         .collect()

@@ -28,7 +28,7 @@ use super::{
     StoreError,
     mapped::{self, CHECKSUM_BYTES},
 };
-use crate::ops::granule_keys::KEY_BYTES;
+use crate::ops::{granule_keys::KEY_BYTES, similarity::normalise};
 
 use builder::NODE_GRANULES;
 pub use builder::SegmentBuilder;
@@ -163,6 +163,16 @@ impl Segment {
             1 => Some(self.vector(document.first_vector as usize)),
             _ => Some(self.vector(self.counts.vectors as usize + document.mean as usize)),
         }
+    }
+
+    /// The same of unit length; empty where nothing is encoded.
+    pub fn mean_direction(&self, document: &DocumentRow) -> Vec<f32> {
+        let Some((codes, scale)) = self.mean(document) else {
+            return Vec::new();
+        };
+        let mut mean: Vec<f32> = codes.iter().map(|&code| f32::from(code) * scale).collect();
+        normalise(&mut mean);
+        mean
     }
 
     /// Keys `[n, KEY_BYTES]` and scales `[n]` of granules.

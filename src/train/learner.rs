@@ -17,7 +17,7 @@ use crate::{
     model::{
         config::ModelConfig,
         f32_trunk::F32Trunk,
-        global::{F32GlobalBlock, GLOBAL_AFTER_LAYERS, GlobalConfig},
+        global::{F32GlobalBlock, GLOBAL_AFTER_LAYERS, GlobalConfig, block_name},
         granule::{GRANULE_TOKENS, GranuleTables, N_LEVELS},
         trunk::Trunk,
         weights::var_builder,
@@ -288,11 +288,6 @@ impl Questions {
         let score = score.reshape((n_questions, n_tokens, n_passages))?;
         Ok(weights.matmul(&score)?.squeeze(1)?)
     }
-}
-
-/// What the names of the tensors of the block behind a layer begin with.
-pub fn block_name(layer: usize) -> String {
-    format!("global.{layer}")
 }
 
 /// The states of a batch's tokens, `[n_tokens, hidden]`, with what each document's block adds.

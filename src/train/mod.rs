@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         config::ModelConfig,
-        global::{GLOBAL_AFTER_LAYERS, GlobalConfig, GlobalWeights},
+        global::{GLOBAL_AFTER_LAYERS, GlobalConfig, GlobalWeights, block_name},
         granule::GranuleTables,
         load_config, save,
         weights::WeightFile,
@@ -36,7 +36,6 @@ use crate::{
 
 use batch::{Batch, Part, Pool, Sampler};
 use checkpoint::Checkpoint;
-use learner::block_name;
 use optimiser::{Gradients, Optimiser, Parameter};
 pub use recipe::{Recipe, Stage};
 

@@ -25,7 +25,7 @@ use shas::{
         config::{LAYOUT, ModelConfig},
         device::DeviceChoice,
         encoder_on,
-        global::{GLOBAL_AFTER_LAYERS, GlobalConfig},
+        global::{GLOBAL_AFTER_LAYERS, GlobalConfig, block_name},
         load_config, save,
     },
     text::{Tokenizer, layout},
@@ -91,7 +91,8 @@ fn add_blocks(model: &Path, folder: &Path) -> Result<()> {
     for layer in GLOBAL_AFTER_LAYERS {
         let own = start.tensors(&config, shape.hidden_size, &Device::Cpu)?;
         let named = own.into_iter();
-        tensors.extend(named.map(|(name, tensor)| (format!("global.{layer}.{name}"), tensor)));
+        tensors
+            .extend(named.map(|(name, tensor)| (format!("{}.{name}", block_name(layer)), tensor)));
     }
     candle_core::safetensors::save(&tensors, folder.join(save::GLOBAL_FILE))?;
     Ok(save::config(&shape, folder)?)

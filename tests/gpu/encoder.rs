@@ -8,7 +8,7 @@ use shas::{
         Encoder, PassageEncoding, PassageInput, Precision,
         config::ModelConfig,
         encoder_on,
-        global::{GLOBAL_AFTER_LAYERS, GlobalConfig},
+        global::{GLOBAL_AFTER_LAYERS, GlobalConfig, block_name},
         load_config, save,
     },
     ops::granule_keys::KEY_BYTES,
@@ -124,7 +124,7 @@ fn check_blocks(heat: f32, [mean_bound, least_bound]: [f32; 2]) {
         own.query.iter_mut().for_each(|value| *value *= heat);
         let own = own.tensors(&config, 384, &Device::Cpu);
         for (name, tensor) in own.expect("have shapes") {
-            tensors.insert(format!("global.{layer}.{name}"), tensor);
+            tensors.insert(format!("{}.{name}", block_name(layer)), tensor);
         }
     }
     let file = folder.path().join(save::GLOBAL_FILE);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{
     Encoder, ModelError, PassageEncoding, PassageInput,
-    global::{GLOBAL_AFTER_LAYERS, GlobalConfig, GlobalWeights},
+    global::{GLOBAL_AFTER_LAYERS, GlobalConfig, GlobalWeights, block_name},
     save::GLOBAL_FILE,
     weights::WeightFile,
 };
@@ -44,7 +44,7 @@ impl Blocks {
             return Ok(None);
         };
         let file = WeightFile::open(&encoder.folder().join(GLOBAL_FILE))?;
-        let names = GLOBAL_AFTER_LAYERS.map(|layer| format!("global.{layer}"));
+        let names = GLOBAL_AFTER_LAYERS.map(block_name);
         let weights = names
             .iter()
             .map(|name| GlobalWeights::load(&file, name, config, HIDDEN))

@@ -32,5 +32,10 @@ pub use weights::GlobalWeights;
 /// Local layers after which a global block stands, counted from 1.
 pub const GLOBAL_AFTER_LAYERS: [usize; 3] = [2, 4, 6];
 
+/// What the names of the tensors of the block behind a layer begin with.
+pub fn block_name(layer: usize) -> String {
+    format!("global.{layer}")
+}
+
 #[cfg(test)]
 pub(super) mod tests;
