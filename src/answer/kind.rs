@@ -41,8 +41,7 @@ impl Kind {
     pub fn n_quotes(self) -> usize {
         match self {
             Self::Detail => super::CITATIONS,
-            Self::Concept => 8,
-            Self::Synthesis => 8,
+            Self::Concept | Self::Synthesis => 8,
         }
     }
 }

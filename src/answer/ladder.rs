@@ -8,7 +8,7 @@ use super::{
     Citation, central,
     explain::nodes_above,
     quote::Quote,
-    sentence::{self, Asked},
+    sentence::{Asked, Sources},
 };
 use crate::{
     model::Encoder,
@@ -178,21 +178,13 @@ fn central_sentence(
     asked: Asked,
     document: usize,
 ) -> Result<Option<Citation>, QueryError> {
-    let mut sources = sentence::Sources::default();
+    let mut sources = Sources::default();
     let aim = central::aim(
         &central::vector_of(snapshot, document),
         &asked.ranking.query.vector,
     );
-    let mut read = Vec::new();
-    for passage in snapshot.passages_of(document).take(PASSAGES) {
-        read.extend(sentence::read_passage(
-            snapshot,
-            encoder,
-            asked,
-            passage,
-            &mut sources,
-        )?);
-    }
+    let passages: Vec<usize> = snapshot.passages_of(document).take(PASSAGES).collect();
+    let read = super::read(snapshot, encoder, asked, &passages, &mut sources)?;
     let scores = central::scores(encoder, &read, &aim)?;
     let sentences = scores.iter().enumerate().flat_map(|(passage, own)| {
         own.iter()
