@@ -162,6 +162,11 @@ fn untrained(encoder: Encoder, preset: &str) -> Result<Encoder> {
             GlobalConfig::PRESETS
         );
     };
+    // What an untrained block looks at is shown of short notes as well.
+    let config = GlobalConfig {
+        least_passages: 2,
+        ..config
+    };
     let start = encoder.untrained(&config);
     let weights = [start.clone(), start.clone(), start];
     Ok(encoder.with_global(&config, weights)?)

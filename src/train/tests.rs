@@ -99,6 +99,7 @@ fn blocks_recipe() -> Recipe {
     let recipe = recipe("retrieval", 6);
     Recipe {
         global: Some(GlobalConfig {
+            least_passages: 2,
             within_levels: false,
             parents_and_children: false,
             ..GlobalConfig::default()

@@ -25,8 +25,6 @@ use support::{Result, project, seconds};
 use text::tokens;
 
 const LENGTHS: [usize; 5] = [8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20];
-/// From so many passages on a note is read with blocks that are trained.
-const LEAST_PASSAGES: usize = 8;
 /// Notes that stand for their vault.
 const MAX_NOTES: usize = 400;
 /// Word pieces of a passage, without those that frame it.
@@ -41,11 +39,11 @@ fn main() -> Result<()> {
     let text = tokens(&plain, largest)?;
     let sparse = with_blocks(load()?, &GlobalConfig::default())?;
     println!("{} threads", rayon::current_num_threads());
-    let long = GlobalConfig {
-        least_passages: LEAST_PASSAGES,
+    let all = GlobalConfig {
+        least_passages: 2,
         ..GlobalConfig::default()
     };
-    vault(&plain, [&sparse, &with_blocks(load()?, &long)?], &folder)?;
+    vault(&plain, [&with_blocks(load()?, &all)?, &sparse], &folder)?;
     let (mut lengths, mut times) = (Vec::new(), Vec::new());
     for length in LENGTHS.into_iter().filter(|&length| length <= largest) {
         let time = encode(&sparse, &text[..length])?;
@@ -108,10 +106,11 @@ fn vault(plain: &Encoder, sparse: [&Encoder; 2], folder: &Path) -> Result<()> {
     }
     let [all, long] = with.map(|own| 1e2 * (own / without - 1.0));
     println!(
-        "{}, {} notes: {without:.1} s without global blocks, {all:+.0}% with them, {long:+.0}% from {LEAST_PASSAGES} \
-         passages on",
+        "{}, {} notes: {without:.1} s without global blocks, {long:+.0}% with them, which leave notes of fewer than {} \
+         passages alone; {all:+.0}% where they do not",
         folder.display(),
         notes.len(),
+        GlobalConfig::default().least_passages,
     );
     Ok(())
 }

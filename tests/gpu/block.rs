@@ -29,7 +29,10 @@ pub fn weights(config: &GlobalConfig, seed: u64) -> GlobalWeights {
 
 #[test]
 fn gradients_are_the_processors() {
-    let config = GlobalConfig::default();
+    let config = GlobalConfig {
+        least_passages: 2,
+        ..GlobalConfig::default()
+    };
     let weights = weights(&config, 1);
     let starts = [0, 200, 256, 500, 501, 700, 930, 1_100];
     let n_tokens = starts[starts.len() - 1];

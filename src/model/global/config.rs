@@ -15,7 +15,8 @@ pub struct GlobalConfig {
     pub levels: usize,
     /// Children of a node: 2 to 5.
     pub ratio: usize,
-    /// A document of fewer passages passes unchanged.
+    /// A document of fewer passages passes unchanged: what is far lies within the window of most passages of a short
+    /// one, and their ranking lost by more (see the model card), while notes are most of what a vault has to encode.
     pub least_passages: usize,
     /// Query heads, and dimensions of each and of the latents that they share.
     pub heads: usize,
@@ -107,7 +108,7 @@ impl Default for GlobalConfig {
         Self {
             levels: 5,
             ratio: 4,
-            least_passages: 2,
+            least_passages: 8,
             heads: 8,
             head_size: 64,
             branches: Branches {

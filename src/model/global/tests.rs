@@ -13,9 +13,10 @@ use crate::ops::{samples::Numbers, tensors::numbers};
 
 pub const HIDDEN: usize = 64;
 
-/// A small block's shape.
+/// A small block's shape, which short documents pass as well.
 pub fn small(config: GlobalConfig) -> GlobalConfig {
     GlobalConfig {
+        least_passages: 2,
         heads: 2,
         head_size: 64,
         index_heads: 2,

@@ -249,7 +249,10 @@ mod tests {
     const STARTS: [usize; 7] = [0, 200, 231, 480, 500, 756, 1_000];
 
     fn block(preset: &str, samples: &mut Numbers) -> GlobalBlock {
-        let config = GlobalConfig::preset(preset).unwrap();
+        let config = GlobalConfig {
+            least_passages: 2,
+            ..GlobalConfig::preset(preset).unwrap()
+        };
         let projection = samples.take(config.head_size * HIDDEN, 1.0);
         let mut weights = GlobalWeights::start(&config, &projection, HIDDEN);
         for part in [

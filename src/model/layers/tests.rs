@@ -88,14 +88,12 @@ fn documents_of_a_batch_do_not_see_each_other() {
 
 #[test]
 fn documents_of_few_passages_pass_unchanged() {
-    let config = GlobalConfig {
-        least_passages: 4,
-        ..GlobalConfig::default()
-    };
     for f32 in [false, true] {
-        let with = layers(config.clone(), f32);
-        let mut without = layers(config.clone(), f32);
-        without.least_passages = usize::MAX;
+        let from = |least_passages| Layers {
+            least_passages,
+            ..layers(GlobalConfig::default(), f32)
+        };
+        let (with, without) = (from(4), from(usize::MAX));
         let of = |layers: &Layers, lengths: &[usize]| {
             let borders = [0, lengths.len()];
             layers.forward(&batch(1, lengths), &borders).expect("runs")
