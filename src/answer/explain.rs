@@ -160,6 +160,17 @@ fn parts(ranking: &Ranking, ranked: &RankedPassage) -> Vec<Part> {
             },
         ),
         added(
+            "near",
+            own.near,
+            match own.near > 0.0 {
+                true => "a passage of another document that is near to it scores well".to_owned(),
+                false => {
+                    "not asked, since links are followed, or no passage near to it scores well"
+                        .to_owned()
+                }
+            },
+        ),
+        added(
             "links",
             own.links,
             match own.links > 0.0 {

@@ -34,7 +34,7 @@ pub use attention::{AttendedLevel, AttendedNode, attention};
 pub use explain::{Candidate, Explanation, GranuleShares, LevelPrior, Part, explain};
 pub use hit::{Hit, hit};
 pub use hop::NamedHop;
-pub use kind::Kind;
+pub use kind::{Kind, n_quotes};
 pub use ladder::{Depth, Place, Rung};
 pub use score::SentenceWeights;
 pub use support::Judgement;
@@ -144,7 +144,7 @@ pub fn answer(
         Some(Target::Node(id)) => snapshot.body.tree.node(id),
         _ => None,
     };
-    let kind = match (node, Kind::of(question)) {
+    let kind = match (node, ranking.kind()) {
         (Some(_), _) if options.level.is_some() => Kind::Concept,
         (_, kind) => kind,
     };
@@ -280,7 +280,7 @@ fn members(
         .filter_map(|id| snapshot.document_with_id(id))
         .collect();
     let aim = central::aim(&node.vector, &asked.ranking.query.vector);
-    let passages = central::passages(snapshot, &documents, &aim, Kind::Concept.n_quotes());
+    let passages = central::passages(snapshot, &documents, &aim, kind::n_quotes(Kind::Concept));
     read(snapshot, encoder, asked, &passages, sources)
 }
 
@@ -295,7 +295,7 @@ fn central_quotes(
     let aim = central::aim(&node.vector, &asked.ranking.query.vector);
     let scores = central::scores(encoder, read, &aim)?;
     let limits = Limits {
-        quotes: Kind::Concept.n_quotes(),
+        quotes: kind::n_quotes(Kind::Concept),
         from_one_document: 1,
         below_best: f32::INFINITY,
         joined: 0.0,
@@ -311,7 +311,7 @@ fn best_quotes(
 ) -> Vec<Quote> {
     let scores = score::scores(read, weights);
     let limits = Limits {
-        quotes: kind.n_quotes(),
+        quotes: kind::n_quotes(kind),
         from_one_document: match kind {
             Kind::Detail => CITATIONS,
             Kind::Concept => 2,

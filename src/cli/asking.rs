@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Common, answer_text, collections, commands, output, paths};
 use crate::{
-    answer::{self, Answer, AnswerOptions, Citation, Depth},
+    answer::{self, Answer, AnswerOptions, Citation, Depth, n_quotes},
     query::{self, FusionWeights, Level, Question, RankedPassage, Ranking},
     store::Snapshot,
 };
@@ -170,7 +170,7 @@ fn merged(mut answers: Vec<(f32, Answer)>) -> Option<Answer> {
     if !others.is_empty() {
         best.citations.extend(others);
         best.citations.sort_by(|a, b| b.score.total_cmp(&a.score));
-        best.citations.truncate(best.answer.kind.n_quotes());
+        best.citations.truncate(n_quotes(best.answer.kind));
     }
     Some(best)
 }
@@ -191,6 +191,7 @@ fn hit(asked: &Asked, ranked: &RankedPassage) -> output::Hit {
             passage: ranked.parts.passage,
             granule: ranked.parts.granule,
             tree: ranked.parts.tree,
+            near: ranked.parts.near,
             links: ranked.parts.links,
             reader: ranked.parts.reader,
         },

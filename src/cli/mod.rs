@@ -15,6 +15,7 @@ mod inspect_text;
 mod output;
 mod paths;
 mod read_pdf;
+mod routing;
 mod status;
 mod train;
 mod watch;

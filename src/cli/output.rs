@@ -47,13 +47,14 @@ pub struct Hit {
     pub snippet: String,
 }
 
-/// The parts of a hit's score, as z-scores; what tree, links and reader add is weighted already.
+/// The parts of a hit's score, as z-scores; what tree, near passages, links and reader add is weighted already.
 #[derive(Serialize)]
 pub struct HitParts {
     pub bm25: f32,
     pub passage: f32,
     pub granule: f32,
     pub tree: f32,
+    pub near: f32,
     pub links: f32,
     pub reader: f32,
 }

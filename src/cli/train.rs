@@ -8,8 +8,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
 
-use super::{Common, commands, curves, eval, indexing::Bar, output::say, paths};
+use super::{Common, commands, curves, eval, indexing::Bar, output::say, paths, routing};
 use crate::{
     eval::{FusionRecipe, FusionSet, learn},
     model::{config::ModelConfig, save},
@@ -40,15 +41,15 @@ enum TrainAction {
 }
 
 #[derive(Args)]
-struct RunArgs {
+pub(super) struct RunArgs {
     /// The recipe, a TOML file
-    recipe: PathBuf,
+    pub recipe: PathBuf,
     /// The folder that the recipe's sources are in
     #[arg(long, value_name = "DIR", default_value = ".")]
-    data: PathBuf,
+    pub data: PathBuf,
     /// Where the model goes, with its metrics; a run that was stopped goes on there
     #[arg(long, value_name = "DIR")]
-    output: PathBuf,
+    pub output: PathBuf,
     /// Follow the recipe for so many steps only
     #[arg(long)]
     steps: Option<usize>,
@@ -63,8 +64,11 @@ pub fn run(common: &Common, args: &TrainArgs) -> Result<()> {
 }
 
 fn follow(common: &Common, args: &RunArgs) -> Result<()> {
-    if let Some(recipe) = fusion_recipe(&args.recipe)? {
-        return fuse(common, args, &recipe);
+    let table = recipe_table(&args.recipe)?;
+    match table.get("stage").and_then(toml::Value::as_str) {
+        Some("fusion") => return fuse(common, args, &parsed(table, &args.recipe)?),
+        Some("router") => return routing::learn(common, args, &parsed(table, &args.recipe)?),
+        _ => {}
     }
     let mut recipe = Recipe::read(&args.recipe)?;
     recipe.steps = args.steps.unwrap_or(recipe.steps);
@@ -85,16 +89,14 @@ fn follow(common: &Common, args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// The recipe, where it is one for the weights of the ranking's parts.
-fn fusion_recipe(path: &Path) -> Result<Option<FusionRecipe>> {
+fn recipe_table(path: &Path) -> Result<toml::Table> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the recipe {}", path.display()))?;
-    let table: toml::Table =
-        toml::from_str(&text).with_context(|| format!("{} is no recipe", path.display()))?;
-    if table.get("stage").and_then(toml::Value::as_str) != Some("fusion") {
-        return Ok(None);
-    }
-    let recipe = table.try_into().map(Some);
+    toml::from_str(&text).with_context(|| format!("{} is no recipe", path.display()))
+}
+
+fn parsed<R: DeserializeOwned>(table: toml::Table, path: &Path) -> Result<R> {
+    let recipe = table.try_into();
     recipe.with_context(|| format!("{} cannot be followed", path.display()))
 }
 
@@ -103,10 +105,7 @@ fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
     let encoder = commands::encoder(common)?;
     let mut sets = Vec::new();
     for source in &recipe.sources {
-        let folder = args.data.join(&source.path);
-        let folder = folder
-            .canonicalize()
-            .with_context(|| format!("cannot find the source {}", folder.display()))?;
+        let folder = source_folder(args, &source.path)?;
         let beir = source.beir();
         let index = eval::index_of(common, &folder, &encoder, &beir)?;
         sets.push(FusionSet {
@@ -138,6 +137,13 @@ fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
         learned.weights
     );
     Ok(())
+}
+
+/// The folder of a recipe's source.
+pub(super) fn source_folder(args: &RunArgs, path: &Path) -> Result<PathBuf> {
+    let folder = args.data.join(path);
+    let full = folder.canonicalize();
+    full.with_context(|| format!("cannot find the source {}", folder.display()))
 }
 
 fn bar() -> ProgressBar {

@@ -3,7 +3,9 @@
 
 mod answers;
 mod learning;
+mod logistic;
 mod metrics;
+mod routing;
 mod tree_quality;
 
 use std::{
@@ -25,6 +27,9 @@ use crate::{
 pub use answers::{AnswerFigures, AnswersReport, evaluate_answers};
 pub use learning::{FusionRecipe, FusionSet, FusionSource, FusionStage, Learned, learn};
 pub use metrics::Metrics;
+pub use routing::{
+    KindQuestion, LearnedRouter, RoutedVault, RouterRecipe, RouterStage, VaultFigures, learn_router,
+};
 pub use tree_quality::{
     DepthReport, NamesOfLevel, SystemReport, TreeEvalOptions, TreeReport, evaluate_tree,
 };

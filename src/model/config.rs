@@ -40,8 +40,9 @@ pub struct FusionWeights {
     pub bm25: f32,
     pub passage: f32,
     pub granule: f32,
-    /// What the tree's evidence counts where no link is followed.
+    /// What the tree's evidence and that of near passages count where no link is followed and documents are short.
     pub tree: f32,
+    pub near: f32,
     /// What the score of a document counts for those that it links to.
     pub link: f32,
     /// What the joint reader counts beside all of these; 0 leaves it out.
@@ -60,7 +61,8 @@ impl FusionWeights {
         bm25: 1.0,
         passage: 0.7,
         granule: 1.0,
-        tree: 0.2,
+        tree: 0.4,
+        near: 0.8,
         link: 0.35,
         reader: 0.5,
     };
@@ -77,6 +79,7 @@ impl FusionWeights {
         passage: 0.0,
         granule: 0.0,
         tree: 0.0,
+        near: 0.0,
         link: 0.0,
         reader: 0.0,
     };

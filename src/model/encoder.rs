@@ -1,4 +1,4 @@
-//! The encoder: passages in, unit vectors and granule keys out; questions likewise.
+//! The encoder: passages in, unit vectors and granule keys out.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,24 +10,25 @@ use rayon::prelude::*;
 
 use super::{
     ModelError,
-    config::{CLS_TOKEN, FusionWeights, MAX_PASSAGE_TOKENS, ModelConfig, SEP_TOKEN},
+    config::{CLS_TOKEN, FusionWeights, ModelConfig, SEP_TOKEN},
     f32_trunk::F32Trunk,
     global::{
         BlockView, F32GlobalBlock, GLOBAL_AFTER_LAYERS, Global, GlobalBlock, GlobalConfig,
         GlobalWeights, block_name, view,
     },
-    granule::{GranuleHead, GranuleTables, N_LEVELS},
+    granule::{GranuleHead, GranuleTables},
     int8_trunk::Int8Trunk,
     layers::{Layers, MAX_TOKENS_IN_MEMORY},
     packed::PackedBatch,
     reader::Reader,
+    router::Router,
     save::GLOBAL_FILE,
     trunk::Trunk,
     weights::{self, WeightFile},
 };
 use crate::{
     ops::{
-        granule_keys::{GranuleKeys, KEY_DIMENSIONS, QueryKeys},
+        granule_keys::{GranuleKeys, KEY_DIMENSIONS},
         simd::Instructions,
         similarity::mean_direction,
     },
@@ -55,21 +56,6 @@ pub struct PassageEncoding {
     pub keys: GranuleKeys,
     /// How many of the keys belong to the prefix and so cannot be quoted.
     pub n_prefix_granules: usize,
-}
-
-/// What the model makes of a question.
-#[derive(Debug, Clone)]
-pub struct QueryEncoding {
-    /// Unit length, `[hidden]`.
-    pub vector: Vec<f32>,
-    /// The word pieces that weigh anything.
-    pub token_ids: Vec<u32>,
-    /// One key a weighted word piece.
-    pub keys: QueryKeys,
-    /// What those word pieces weigh, summing to 1 unless there is none.
-    pub weights: Vec<f32>,
-    /// What passage, neighbours, section and document count for each.
-    pub levels: Vec<[f32; N_LEVELS]>,
 }
 
 /// How the trunk and the global blocks are computed.
@@ -123,12 +109,13 @@ impl std::str::FromStr for Precision {
 /// Tokenizer, trunk and heads, ready to encode.
 pub struct Encoder {
     tokenizer: Tokenizer,
-    layers: Layers,
-    granules: GranuleHead,
+    pub(super) layers: Layers,
+    pub(super) granules: GranuleHead,
+    router: Option<Router>,
     reader: OnceLock<Option<Reader>>,
     folder: PathBuf,
     config: ModelConfig,
-    hidden: usize,
+    pub(super) hidden: usize,
     precision: Precision,
     fingerprint: String,
 }
@@ -169,6 +156,7 @@ impl Encoder {
             reader: OnceLock::new(),
             folder: folder.to_owned(),
             granules: GranuleHead::new(tables, config.hidden_size)?,
+            router: Router::load(folder, config.hidden_size)?,
             hidden: config.hidden_size,
             precision,
             fingerprint: match &config.fingerprint {
@@ -327,39 +315,9 @@ impl Encoder {
             .collect()
     }
 
-    /// Encodes a question: its vector, and a key for each word piece that weighs anything.
-    pub fn encode_query(&self, question: &str) -> Result<QueryEncoding, ModelError> {
-        let mut token_ids = self.tokenizer.ids(question)?;
-        token_ids.truncate(MAX_PASSAGE_TOKENS - 2);
-        let mut batch = PackedBatch::default();
-        batch.push(framed(&[], &token_ids));
-        let states = self.layers.forward(&batch, &[0, 1])?;
-        let all_keys = self.granules.keys(&states);
-        let (mut weighted, mut keys) = (Vec::new(), Vec::new());
-        let (mut weights, mut levels) = (Vec::new(), Vec::new());
-        for ((token, key), state) in batch
-            .token_ids
-            .iter()
-            .zip(all_keys.chunks_exact(KEY_DIMENSIONS))
-            .zip(states.chunks_exact(self.hidden))
-        {
-            let weight = self.granules.weight(*token, state);
-            if weight > 0.0 {
-                weighted.push(*token);
-                keys.push(key);
-                weights.push(weight);
-                levels.push(self.granules.levels(state));
-            }
-        }
-        let total: f32 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= total);
-        Ok(QueryEncoding {
-            vector: mean(&states, self.hidden),
-            token_ids: weighted,
-            keys: QueryKeys::new(keys),
-            weights,
-            levels,
-        })
+    /// What tells kinds and sizes of answers, where the model has it.
+    pub fn router(&self) -> Option<&Router> {
+        self.router.as_ref()
     }
 
     /// What each global block sees of one document; nothing where there are no blocks.
@@ -457,7 +415,7 @@ pub(super) fn framed<'a>(prefix: &'a [u32], body: &'a [u32]) -> impl Iterator<It
 }
 
 /// The unit-length mean of `states` (`[n_tokens, hidden]`).
-fn mean(states: &[f32], hidden: usize) -> Vec<f32> {
+pub(super) fn mean(states: &[f32], hidden: usize) -> Vec<f32> {
     mean_direction(states.chunks_exact(hidden), hidden)
 }
 

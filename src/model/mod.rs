@@ -26,7 +26,9 @@ mod local_block;
 pub mod packed;
 pub mod padded;
 mod passage_encoder;
+mod question;
 pub mod reader;
+pub mod router;
 pub mod save;
 pub mod trunk;
 pub mod weights;
@@ -34,10 +36,9 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 
 pub use cuda_encoder::encoder_on;
-pub use encoder::{
-    Encoder, PassageEncoding, PassageInput, Precision, QueryEncoding, fingerprint, load_config,
-};
+pub use encoder::{Encoder, PassageEncoding, PassageInput, Precision, fingerprint, load_config};
 pub use passage_encoder::PassageEncoder;
+pub use question::QueryEncoding;
 
 /// Why the model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]

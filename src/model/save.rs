@@ -14,6 +14,7 @@ use super::{
     encoder::{fingerprint, load_config},
     granule::{GranuleTables, N_LEVELS},
     reader::ReaderHead,
+    router::{ROUTER_FILE, Router},
     weights::{quantise, scale_name},
 };
 use crate::ops::granule_keys::KEY_DIMENSIONS;
@@ -21,11 +22,12 @@ use crate::ops::granule_keys::KEY_DIMENSIONS;
 /// The global blocks' file, where the model has any.
 pub const GLOBAL_FILE: &str = "global.safetensors";
 
-/// Every other file of a model's folder but `config.json`; the reader's may be missing.
-pub const FILES: [&str; 4] = [
+/// Every other file of a model's folder but `config.json`; the reader's and the router's may be missing.
+pub const FILES: [&str; 5] = [
     "model.safetensors",
     "granules.safetensors",
     "reader.safetensors",
+    ROUTER_FILE,
     "tokenizer.json",
 ];
 
@@ -67,6 +69,19 @@ fn stored(tensors: &HashMap<String, Tensor>) -> Result<Stored, ModelError> {
         }
     }
     Ok(stored)
+}
+
+/// Writes `router.safetensors` into a folder.
+pub fn router(router: &Router, folder: &Path) -> Result<(), ModelError> {
+    let mut stored = Stored::new();
+    for (name, head) in [("kind", &router.kind), ("size", &router.size)] {
+        let n_features = head.weight.len() / head.bias.len();
+        let weight = (Dtype::F32, vec![3, n_features], bytes(&head.weight));
+        stored.insert(format!("{name}.weight"), weight);
+        let bias = (Dtype::F32, vec![3], bytes(&head.bias));
+        stored.insert(format!("{name}.bias"), bias);
+    }
+    write_safetensors(&folder.join(ROUTER_FILE), &stored)
 }
 
 /// Writes `granules.safetensors` into a folder.

@@ -39,11 +39,7 @@ impl QueryVector {
 
     /// The cosine of one passage; none before it is encoded.
     pub fn cosine(&self, snapshot: &Snapshot, passage: usize) -> Option<f32> {
-        let document = snapshot.document_of(passage);
-        let (segment, row) = snapshot.segment_of(document);
-        let local = passage - snapshot.passages_of(document).start;
-        let vector = row.vectors().nth(local)?;
-        Some(self.product(segment.vector(vector)))
+        Some(self.product(snapshot.vector_of(passage)?))
     }
 
     /// The product with a vector in int8 and its scale.

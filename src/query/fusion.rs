@@ -44,6 +44,7 @@ pub(super) fn fuse(pools: &[Vec<Candidate>], weights: &FusionWeights) -> Vec<Vec
         passage: passage[at],
         granule: granule[at],
         tree: 0.0,
+        near: 0.0,
         links: 0.0,
         reader: 0.0,
     });

@@ -2,8 +2,8 @@
 //!
 //! The read path on one page: the passages that a [`Question`]'s conditions allow → candidates from the text index and from passage vectors → the question's tokens
 //! attend to the candidates' granules, their neighbours', their section's and their document's → z-scores are added →
-//! the question descends the tree, or the attention follows links → the joint reader reads the best passages with the
-//! question → the attention is summed up at every level.
+//! the tree and near passages are heard, or the attention follows links → the joint reader reads the best passages with the
+//! question → the attention is summed up at every level → the router weighs the levels.
 
 mod attention;
 pub mod dense;
@@ -13,17 +13,26 @@ mod granules;
 mod indexed;
 mod levels;
 mod links;
+mod neighbours;
 mod question;
 mod reading;
+mod routing;
 mod source;
+mod surroundings;
 mod tree;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap, HashSet},
+};
 
 use rayon::prelude::*;
 
 use crate::{
-    model::{Encoder, ModelError, QueryEncoding},
+    model::{
+        Encoder, ModelError, QueryEncoding,
+        router::{Kind, N_SIZE_FEATURES},
+    },
     store::{Snapshot, StoreError, text_index::TextQuery},
 };
 
@@ -35,6 +44,7 @@ pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
 pub use links::Hop;
 pub use question::Question;
 pub use reading::Readings;
+pub use routing::groups;
 pub use source::{SourceText, file_of, line_of};
 
 /// Candidates taken from the text index, and from passage vectors.
@@ -59,6 +69,8 @@ pub struct Parts {
     pub granule: f32,
     /// What the tree's evidence adds.
     pub tree: f32,
+    /// What the passages nearest to it add.
+    pub near: f32,
     /// What links from the best documents add.
     pub links: f32,
     /// What the joint reader adds to those that it has read.
@@ -83,6 +95,8 @@ pub struct Ranking {
     pub passages: Vec<RankedPassage>,
     /// Empty where nothing matches.
     pub attention: Attention,
+    /// What the router saw of the sizes of answers.
+    pub size_features: [f32; N_SIZE_FEATURES],
     /// What the joint reader found in the passages that it read; empty where it was left out.
     pub readings: Readings,
     /// The links that were followed, one to each document that gained by one.
@@ -99,10 +113,21 @@ impl Ranking {
                 let mut levels = self.attention.levels.iter();
                 levels.find(|own| own.level == wanted)
             }
-            None => {
-                let levels = self.attention.answerable();
-                levels.max_by(|a, b| a.weight.total_cmp(&b.weight))
+            None => routing::favoured(&self.attention),
+        }
+    }
+
+    /// The kind of answer that is wanted.
+    pub fn kind(&self) -> Kind {
+        let [_, concept, synthesis] = self.query.kinds;
+        match self.route(None).map(|own| own.level) {
+            None | Some(Level::Passage | Level::Granule) => Kind::Detail,
+            Some(Level::Section | Level::Document) => Kind::Concept,
+            // What a node is about is a concept as well.
+            Some(Level::Domain | Level::Category | Level::Entity) if synthesis < concept => {
+                Kind::Concept
             }
+            Some(Level::Domain | Level::Category | Level::Entity) => Kind::Synthesis,
         }
     }
 
@@ -180,7 +205,7 @@ pub fn rank_together(
     let mut ranked: Vec<Vec<RankedPassage>> = fused;
     let mut hops = Vec::with_capacity(snapshots.len());
     for (snapshot, passages) in snapshots.iter().zip(&mut ranked) {
-        tree::add(snapshot, &query.vector, passages, weights.tree);
+        surroundings::add(snapshot, &query.vector, passages, weights);
         hops.push(links::follow(snapshot, passages, weights.link));
     }
     let readings = reading::add(snapshots, encoder, text, &mut ranked, weights.reader)?;
@@ -188,8 +213,14 @@ pub fn rank_together(
     let rankings = snapshots.iter().zip(found);
     let rankings = rankings.map(|(snapshot, ((mut passages, readings), hops))| {
         sort(&mut passages);
+        let mut attention = attention::attend(snapshot, query, &passages);
+        let size_features = routing::size_features(snapshot, text, &attention);
+        if let Some(router) = encoder.router() {
+            routing::route(router, query.kinds, &size_features, &mut attention);
+        }
         Ranking {
-            attention: attention::attend(snapshot, query, &passages),
+            attention,
+            size_features,
             query: query.clone(),
             passages,
             readings,
@@ -318,5 +349,10 @@ impl Searched<'_> {
 }
 
 fn sort(passages: &mut [RankedPassage]) {
-    passages.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)));
+    passages.sort_by(by_score);
+}
+
+/// The best first; of equally good ones the first in the snapshot.
+fn by_score(a: &RankedPassage, b: &RankedPassage) -> Ordering {
+    b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage))
 }

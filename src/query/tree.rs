@@ -1,9 +1,4 @@
 //! The question descends the knowledge tree, and documents of the entities that it opens rise.
-//!
-//! What lies near in meaning helps broad questions and hurts those that a link answers: a link tells exactly which
-//! other document matters. So the tree is heard only where the best documents link to nothing, and then a little:
-//! a larger weight gains more on broad questions and loses on detailed ones. A weight that also grows with the
-//! number of documents that the attention spreads over loses less there and gains half as much here.
 
 use std::collections::HashMap;
 
@@ -11,7 +6,6 @@ use super::{
     RankedPassage,
     descent::{Hierarchy, descend},
     fusion::z_scores,
-    links,
 };
 use crate::{
     ops::similarity::product,
@@ -24,30 +18,23 @@ const KEPT: usize = 16;
 /// Cosine that makes a node e times as likely.
 const TEMPERATURE: f32 = 0.05;
 
-/// Adds `weight` times the z-score of the tree's evidence to every passage, where no link is followed.
-pub fn add(snapshot: &Snapshot, vector: &[f32], passages: &mut [RankedPassage], weight: f32) {
-    if weight == 0.0 || links::any(snapshot, passages) {
-        return;
+/// The z-score of every passage's document by the tree; 0 where the tree says nothing.
+pub fn evidence(snapshot: &Snapshot, vector: &[f32], passages: &[RankedPassage]) -> Vec<f32> {
+    let opened = opened(&snapshot.body.tree, vector);
+    if opened.is_empty() {
+        return vec![0.0; passages.len()];
     }
-    let evidence = evidence(&snapshot.body.tree, vector);
     // An entity that was not opened counts as the least of those that were.
-    let least = evidence.values().copied().fold(f32::INFINITY, f32::min);
+    let least = opened.values().copied().fold(f32::INFINITY, f32::min);
     let of = |ranked: &RankedPassage| {
         let id = snapshot.body.documents[ranked.document].id;
-        evidence.get(&id).copied().unwrap_or(least)
+        opened.get(&id).copied().unwrap_or(least)
     };
-    let scores: Vec<f32> = match evidence.is_empty() {
-        true => return,
-        false => passages.iter().map(of).collect(),
-    };
-    for (ranked, score) in passages.iter_mut().zip(z_scores(&scores)) {
-        ranked.parts.tree = weight * score;
-        ranked.score += ranked.parts.tree;
-    }
+    z_scores(&passages.iter().map(of).collect::<Vec<f32>>())
 }
 
 /// The score of the best opened entity of each document, by the document's id.
-fn evidence(tree: &Tree, vector: &[f32]) -> HashMap<u32, f32> {
+fn opened(tree: &Tree, vector: &[f32]) -> HashMap<u32, f32> {
     let question = Question {
         tree,
         places: tree.places(),

@@ -146,6 +146,14 @@ impl Snapshot {
         self.blobs[at.ok()?].1.get(place.number)
     }
 
+    /// The vector of a passage in int8, `[dimensions]`, and its scale; none before it is encoded.
+    pub fn vector_of(&self, passage: usize) -> Option<(&[i8], f32)> {
+        let document = self.document_of(passage);
+        let (segment, row) = self.segment_of(document);
+        let local = passage - self.passages_of(document).start;
+        Some(segment.vector(row.vectors().nth(local)?))
+    }
+
     /// A passage's row and the segment that holds it.
     pub fn row_of(&self, passage: usize) -> (&Segment, PassageRow) {
         let document = self.document_of(passage);
