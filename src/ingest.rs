@@ -6,6 +6,7 @@
 //! as soon as it is read; vectors follow, the most recent and most linked documents first.
 
 mod compacting;
+mod editing;
 mod encoding;
 mod forecast;
 mod growing;
@@ -31,6 +32,7 @@ use crate::{
     text::TextError,
 };
 
+pub use editing::{Change, ChangeError, Changed, edit};
 pub use forecast::{Forecast, forecast};
 pub use reading::Stream;
 

@@ -94,6 +94,7 @@ pub fn remove(name: &str, with_index: bool) -> Result<()> {
     let collection = all.remove(name).with_context(|| unknown(name))?;
     if with_index {
         store::remove(&collection.index)?;
+        store::edits::forget(&collection.index)?;
     }
     write(&all)?;
     match with_index {

@@ -6,12 +6,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
 
-use super::{Common, indexing, output, output::say, paths};
+use super::{Common, indexing, output, output::say, paths, tree};
 use crate::{
     corpus,
-    ingest::{IndexOptions, STREAM},
+    ingest::IndexOptions,
     model::{Encoder, PassageEncoder, convert, encoder_on, save},
     store::Snapshot,
     tree::Level,
@@ -23,35 +22,12 @@ pub fn open(common: &Common, path: &Path) -> Result<()> {
     indexing::index_into(common, path, &folder, &IndexOptions::default())?;
     let snapshot = Snapshot::open(&folder)?;
     if common.json {
-        tree_json(&snapshot)
+        tree::json(&folder, &snapshot)
     } else if std::io::stdout().is_terminal() {
-        Ok(tui::run(snapshot, &tui_options(common)?)?)
+        Ok(tui::run(snapshot, &tui_options(common, folder)?)?)
     } else {
         top_of_tree(&snapshot)
     }
-}
-
-pub fn tree(common: &Common, rebuild: bool) -> Result<()> {
-    let folder = paths::index_to_read(common)?;
-    if rebuild {
-        let corpus = Snapshot::open(&folder)?.body.corpus;
-        if corpus == Path::new(STREAM) {
-            bail!(
-                "this index came from standard input; give it its lines again: `shas index - --rebuild`"
-            );
-        }
-        let options = IndexOptions {
-            rebuild_tree: true,
-            ..IndexOptions::default()
-        };
-        indexing::index_into(common, &corpus, &folder, &options)?;
-    }
-    let snapshot = Snapshot::open(&folder)?;
-    if common.json {
-        return tree_json(&snapshot);
-    }
-    output::print_tree(&snapshot);
-    Ok(())
 }
 
 pub fn convert(package: &Path, output: &Path, fit_text: &[PathBuf]) -> Result<()> {
@@ -99,13 +75,14 @@ pub fn passage_encoder(common: &Common) -> Result<Box<dyn PassageEncoder>> {
     Ok(encoder)
 }
 
-fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
+fn tui_options(common: &Common, index: PathBuf) -> Result<tui::TuiOptions> {
     let set = |name: &str| {
         std::env::var(name)
             .ok()
             .filter(|value| !value.trim().is_empty())
     };
     Ok(tui::TuiOptions {
+        index,
         model: paths::model(common)?,
         editor: set("VISUAL")
             .or_else(|| set("EDITOR"))
@@ -113,38 +90,6 @@ fn tui_options(common: &Common) -> Result<tui::TuiOptions> {
         colour: set("NO_COLOR").is_none(),
         fast: common.fast,
     })
-}
-
-fn tree_json(snapshot: &Snapshot) -> Result<()> {
-    let tree = &snapshot.body.tree;
-    let mut levels: Vec<Level> = tree.nodes.iter().map(|node| node.level).collect();
-    levels.sort_unstable_by(|a, b| b.cmp(a));
-    levels.dedup();
-    let levels: Vec<String> = levels
-        .iter()
-        .map(ToString::to_string)
-        .chain(["document".to_owned()])
-        .collect();
-    let nodes: Vec<_> = tree
-        .nodes
-        .iter()
-        .map(|node| {
-            json!({
-                "id": node.id,
-                "level": node.level.to_string(),
-                "name": node.name,
-                "summary": node.summary,
-                "parent": node.parent,
-                "children": if node.documents.is_empty() {
-                    node.children.clone()
-                } else {
-                    node.documents.iter().map(|&id| u64::from(id)).collect()
-                },
-                "n_documents": node.n_documents,
-            })
-        })
-        .collect();
-    output::json(&json!({ "levels": levels, "nodes": nodes }))
 }
 
 fn top_of_tree(snapshot: &Snapshot) -> Result<()> {

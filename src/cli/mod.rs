@@ -12,12 +12,14 @@ mod heat_map;
 mod indexing;
 mod inspect;
 mod inspect_text;
+mod node_names;
 mod output;
 mod paths;
 mod read_pdf;
 mod routing;
 mod status;
 mod train;
+mod tree;
 mod watch;
 
 use std::{
@@ -157,13 +159,15 @@ enum Command {
     /// that it gives most weight to. A model without trained blocks is shown with their untrained start.
     #[command(after_help = "Example: shas inspect corpora/vault/Astronomy/Mars.md --svg mars.svg")]
     Inspect(inspect::InspectArgs),
-    /// Print the knowledge tree
-    #[command(after_help = "Example: shas tree --json")]
-    Tree {
-        /// Build it anew from all documents first, with new ids
-        #[arg(long)]
-        rebuild: bool,
-    },
+    /// Print the knowledge tree, or change it
+    ///
+    /// What you change stays, also where the tree is built anew; your files are never touched. A node is given by its
+    /// name, by `Domain/Category/Entity` where names repeat, or by the id behind it; `*` marks those that you have named
+    /// or pinned.
+    #[command(
+        after_help = "Example: shas tree --depth 2; shas tree rename \"Rye, wheat\" Grains; shas tree move Rye.md Grains; shas tree undo"
+    )]
+    Tree(tree::TreeArgs),
     /// Say what became of each file, and how much is encoded
     #[command(after_help = "Example: shas status --state failed --json")]
     Status {
@@ -310,7 +314,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
             CollectionAction::List => collections::list(common),
             CollectionAction::Remove { name, with_index } => collections::remove(name, *with_index),
         },
-        Command::Tree { rebuild } => commands::tree(common, *rebuild),
+        Command::Tree(args) => tree::run(common, args),
         Command::Status { state } => status::status(common, *state),
         Command::Doctor => status::doctor(common),
         Command::Eval {

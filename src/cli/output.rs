@@ -8,10 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{
-    store::{FileState, Snapshot},
-    tree::{Level, Node},
-};
+use crate::store::{FileState, Snapshot};
 
 /// Prints a line to stdout; where nobody reads on, as behind `| head`, the command ends.
 macro_rules! say {
@@ -88,35 +85,6 @@ pub fn print_hits(hits: &[Hit]) {
         let place = place(collection, &hit.path, hit.place.as_deref(), hit.line);
         say!("{:6.2}  {}  ({place})", hit.score, hit.name);
         say!("        {}", hit.snippet);
-    }
-}
-
-/// Prints the tree down to its entities, each with its first documents.
-pub fn print_tree(snapshot: &Snapshot) {
-    let tree = &snapshot.body.tree;
-    for node in tree.nodes.iter().filter(|node| node.level == Level::Domain) {
-        print_node(snapshot, node, 0);
-    }
-}
-
-fn print_node(snapshot: &Snapshot, node: &Node, depth: usize) {
-    let indent = "  ".repeat(depth);
-    say!("{indent}{} ({})", node.name, node.n_documents);
-    for child in node
-        .children
-        .iter()
-        .filter_map(|&child| snapshot.body.tree.node(child))
-    {
-        print_node(snapshot, child, depth + 1);
-    }
-    let titles: Vec<&str> = node
-        .documents
-        .iter()
-        .filter_map(|&id| snapshot.document_with_id(id))
-        .map(|document| snapshot.body.documents[document].title.as_str())
-        .collect();
-    if !titles.is_empty() {
-        say!("{indent}  · {}", titles.join(" · "));
     }
 }
 

@@ -10,7 +10,10 @@ use super::{IngestError, text_spool::TextSpool, texts::Texts};
 use crate::{
     corpus::path_in_hierarchy,
     store::{Commit, DocumentRecord, Due, Segment, StoreError, StoreWriter},
-    tree::{self, Contents, Edge, Growth, OwnedDocument, Tree, TreeDocument, TreeOptions},
+    tree::{
+        self, Contents, Edge, Growth, OwnedDocument, Tree, TreeDocument, TreeOptions,
+        edit::{self, Edit, Edited},
+    },
 };
 
 /// A tree is built anew when more than one document in so many has changed since.
@@ -49,18 +52,23 @@ pub(super) fn grow(
         true => tree.with_ids_of(&before),
         false => tree,
     };
-    let mut commit = difference(&before, tree);
+    let edits = store.edits()?;
+    let edited = library.edited(tree, None, edits.clone());
+    let mut commit = difference(&before, edited.tree);
     commit.changed = Some(match is_anew {
         true => 0,
         false => n_changed as u32,
     });
     drop(library);
+    if edited.edits != edits {
+        store.write_edits(&edited.edits)?;
+    }
     store.commit(commit)?;
     Ok(store.done(Due::Grow, &due)?)
 }
 
 /// What it takes to make one tree of another.
-fn difference(before: &Tree, after: Tree) -> Commit {
+pub(super) fn difference(before: &Tree, after: Tree) -> Commit {
     let places = after.places();
     let gone = before.nodes.iter().map(|node| node.id);
     let gone_nodes = gone.filter(|id| !places.contains_key(id)).collect();
@@ -77,7 +85,7 @@ fn difference(before: &Tree, after: Tree) -> Commit {
 }
 
 /// The encoded documents, with their vectors and texts at hand.
-struct Library<'a> {
+pub(super) struct Library<'a> {
     corpus: &'a Path,
     store: &'a StoreWriter,
     /// By id.
@@ -88,7 +96,7 @@ struct Library<'a> {
 }
 
 impl<'a> Library<'a> {
-    fn open(corpus: &'a Path, store: &'a StoreWriter) -> Result<Self, StoreError> {
+    pub fn open(corpus: &'a Path, store: &'a StoreWriter) -> Result<Self, StoreError> {
         let mut records = Vec::new();
         for record in store.documents() {
             let record = record?;
@@ -154,6 +162,24 @@ impl<'a> Library<'a> {
         });
         let links: Vec<Edge> = links.collect();
         Ok(tree::build(&documents, &links, options))
+    }
+
+    /// The tree with the user's edits, after one of them is taken back.
+    pub fn edited(&self, tree: Tree, undone: Option<Edit>, edits: Vec<Edit>) -> Edited {
+        let named = edits.iter().chain(&undone).flat_map(Edit::paths);
+        let named: HashSet<&str> = named.map(String::as_str).collect();
+        let all = self.records.iter();
+        let named = all.filter(|record| named.contains(record.path.as_str()));
+        let ids: HashMap<String, u32> = named
+            .map(|record| (record.path.clone(), record.id))
+            .collect();
+        edit::apply(tree, undone, edits, &ids, self)
+    }
+
+    /// The path of a document.
+    pub fn path(&self, id: u32) -> Option<String> {
+        let place = self.places.get(&id)?;
+        Some(self.records[*place].path.clone())
     }
 
     fn owned(&self, record: &DocumentRecord, text: String) -> OwnedDocument {

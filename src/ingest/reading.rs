@@ -191,6 +191,8 @@ struct Reading<'a> {
     /// Paths of documents whose files are gone, by the hash of their text.
     moved: HashMap<[u8; 32], String>,
     gone_files: HashSet<String>,
+    /// New paths of documents, by those that they had.
+    renamed: HashMap<String, String>,
     failed: HashMap<String, Option<String>>,
     batch: Vec<Incoming>,
     bytes: usize,
@@ -237,6 +239,7 @@ impl<'a> Reading<'a> {
             within,
             moved,
             gone_files,
+            renamed: HashMap::new(),
             failed,
             batch: Vec::new(),
             bytes: 0,
@@ -335,6 +338,7 @@ impl<'a> Reading<'a> {
             if before != document.path {
                 self.known.remove(&before);
                 self.commit.gone.push(before.clone());
+                self.renamed.insert(before.clone(), document.path.clone());
                 self.outcome.renamed += usize::from(is_same);
             }
             if is_same {
@@ -401,7 +405,9 @@ impl<'a> Reading<'a> {
             batch.par_iter().map(cut).collect::<Result<Vec<_>, _>>()
         })?;
         let commit = std::mem::take(&mut self.commit);
+        let renamed = std::mem::take(&mut self.renamed);
         timed(&mut self.outcome.seconds.store, || {
+            self.store.follow_renames(&renamed)?;
             store(&batch, &layouts, commit, self.store)
         })
     }

@@ -9,11 +9,13 @@
 //! | `segments/N.seg` | vectors and granule keys, immutable ([`segment`]) |
 //! | `blobs/N.blob` | texts that were extracted, word pieces that wait, immutable ([`blobs`]) |
 //! | `text/` | the tantivy index ([`text_index`]) |
+//! | `edits.json` | what the user has changed in the tree ([`edits`]) |
 //! | `snapshot` | all that readers need beside those, replaced by renaming ([`snapshot`]) |
 
 mod analyzer;
 pub mod blobs;
 pub mod doctor;
+pub mod edits;
 pub mod lock;
 mod mapped;
 pub mod records;
@@ -57,6 +59,10 @@ pub enum StoreError {
         "cannot read or write {path}: {source}; free some space or check permissions, then index again"
     )]
     Io { path: PathBuf, source: io::Error },
+    #[error(
+        "your edits of the tree in {path} cannot be read ({reason}); mend the file, or remove it to go without them"
+    )]
+    Edits { path: PathBuf, reason: String },
     #[error("a record could not be written: {0}; report it, the index is as it was")]
     Record(#[from] postcard::Error),
     #[error(
@@ -85,7 +91,7 @@ impl StoreError {
     }
 }
 
-/// Removes the index in `folder`, and nothing else that may lie there.
+/// Removes the index in `folder`, but for the user's edits, and nothing else that may lie there.
 pub fn remove(folder: &Path) -> Result<(), StoreError> {
     for part in ["snapshot", "sled", "text", "segments", "blobs"] {
         let path = folder.join(part);

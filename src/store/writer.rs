@@ -36,13 +36,14 @@ use sled::{
 use super::{
     FORMAT_VERSION, StoreError,
     blobs::{BlobBuilder, Blobs},
+    edits,
     lock::WriterLock,
     records::{DocumentRecord, FileRecord, LinkRecord},
     segment::{Segment, SegmentBuilder},
     snapshot::{blob_path, segment_path},
     text_index::{TextReader, TextWriter},
 };
-use crate::tree::{Node, Tree};
+use crate::tree::{Node, Tree, edit::Edit};
 
 /// Memory that sled may cache.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -219,6 +220,23 @@ impl StoreWriter {
     pub fn tree(&self) -> Result<Tree, StoreError> {
         let nodes = self.nodes.iter().map(|entry| self.decode(&entry?.1));
         Ok(Tree::new(nodes.collect::<Result<_, StoreError>>()?))
+    }
+
+    /// What the user has changed in the tree.
+    pub fn edits(&self) -> Result<Vec<Edit>, StoreError> {
+        edits::read(&self.folder)
+    }
+
+    /// Replaces what the user has changed; the next run brings the tree in line, whatever happens to this one.
+    pub fn write_edits(&mut self, changed: &[Edit]) -> Result<(), StoreError> {
+        self.meta.remove("published")?;
+        self.database.flush()?;
+        edits::write(&self.folder, changed)
+    }
+
+    /// Has edits name renamed documents by their new paths.
+    pub fn follow_renames(&self, renamed: &HashMap<String, String>) -> Result<(), StoreError> {
+        edits::follow(&self.folder, renamed)
     }
 
     /// Documents with which this has still to be done.

@@ -89,16 +89,18 @@ pub fn grow(
     Tree::new(growing.nodes.into_values().collect())
 }
 
-struct Growing<'a> {
-    nodes: HashMap<u64, Node>,
+/// A tree that changes.
+pub(super) struct Growing<'a> {
+    pub nodes: HashMap<u64, Node>,
     /// The entity of every document.
-    entities: HashMap<u32, u64>,
-    touched: BTreeSet<u64>,
-    growth: &'a dyn Growth,
+    pub entities: HashMap<u32, u64>,
+    /// Nodes that hold others than before.
+    pub touched: BTreeSet<u64>,
+    pub growth: &'a dyn Growth,
 }
 
 impl<'a> Growing<'a> {
-    fn new(tree: Tree, growth: &'a dyn Growth) -> Self {
+    pub fn new(tree: Tree, growth: &'a dyn Growth) -> Self {
         let mut entities = HashMap::new();
         for node in &tree.nodes {
             entities.extend(node.documents.iter().map(|&document| (document, node.id)));
@@ -111,7 +113,7 @@ impl<'a> Growing<'a> {
         }
     }
 
-    fn take_out(&mut self, document: u32) {
+    pub fn take_out(&mut self, document: u32) {
         if let Some(entity) = self.entities.remove(&document)
             && let Some(node) = self.nodes.get_mut(&entity)
         {
@@ -229,8 +231,8 @@ impl<'a> Growing<'a> {
         self.touched.insert(id);
     }
 
-    /// Counts, vectors and summaries of the touched entities and of all above them; empty ones go.
-    fn refresh(&mut self) {
+    /// Counts, vectors and summaries of the touched nodes and of all above them; empty ones go.
+    pub fn refresh(&mut self) {
         let mut above: BTreeSet<(Level, u64)> = BTreeSet::new();
         for &id in &self.touched {
             let mut at = Some(id);
@@ -273,7 +275,8 @@ impl<'a> Growing<'a> {
         }
     }
 
-    fn members(&self, id: u64) -> Vec<u32> {
+    /// The documents below a node.
+    pub fn members(&self, id: u64) -> Vec<u32> {
         let Some(node) = self.nodes.get(&id) else {
             return Vec::new();
         };
@@ -284,7 +287,7 @@ impl<'a> Growing<'a> {
         members
     }
 
-    fn remove(&mut self, id: u64) {
+    pub fn remove(&mut self, id: u64) {
         let parent = self.nodes.remove(&id).and_then(|node| node.parent);
         if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(&parent)) {
             parent.children.retain(|&child| child != id);

@@ -6,6 +6,7 @@
 
 mod build;
 mod cluster;
+pub mod edit;
 mod graph;
 mod grow;
 mod index_notes;

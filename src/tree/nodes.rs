@@ -118,7 +118,14 @@ fn node(documents: &[TreeDocument], level: Level, members: &[usize], vector: Vec
 
 /// The same members at the same level always make the same id.
 pub fn node_id(level: Level, documents: &[TreeDocument], members: &[usize]) -> u64 {
-    let mut paths: Vec<&str> = members.iter().map(|&own| documents[own].path).collect();
+    id_of(
+        level,
+        members.iter().map(|&own| documents[own].path).collect(),
+    )
+}
+
+/// The id of a node of a level, by the paths of its documents.
+pub fn id_of(level: Level, mut paths: Vec<&str>) -> u64 {
     paths.sort_unstable();
     let text = format!("{level}\n{}", paths.join("\n"));
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {

@@ -54,6 +54,8 @@ const WAIT_IDLE: Duration = Duration::from_secs(1);
 /// What the browser is told of the user's surroundings.
 #[derive(Debug, Clone)]
 pub struct TuiOptions {
+    /// The folder of the index that is browsed.
+    pub index: PathBuf,
     /// The folder of the model that made the index.
     pub model: PathBuf,
     /// The command of the editor, with arguments if any.

@@ -45,6 +45,7 @@ impl Browser {
     /// Without the joint reader, which takes seconds where nothing is optimised.
     fn open_with(fixture: &Fixture, model: PathBuf, (width, height): (u16, u16)) -> Self {
         let options = TuiOptions {
+            index: fixture.index.clone(),
             model,
             editor: "vi".to_owned(),
             colour: true,
