@@ -19,7 +19,7 @@
 //! | [`text`] | sections, passages, sentences, word pieces |
 //! | [`ops`] | the numeric operations of attention, each with its definition; one kernel for each set of instructions |
 //! | [`model`] | vectors and granule keys of passages, keys of questions; [`model::global`]: attention over whole documents |
-//! | [`tree`] | entities, categories, domains with names; pure |
+//! | [`tree`] | entities, categories, domains with names; [`tree::edit`]: what users change in them; pure |
 //! | [`store`] | the index folder: sled, tantivy, segments, snapshots |
 //! | [`ingest`] | the write path on one page |
 //! | [`query`] | the read path on one page |

@@ -194,7 +194,7 @@ mod tests {
         };
         check("bred", &["Bread, dough"]);
         check("star", &["Star charts", "Neutron stars"]);
-        check("Rye bread", &["Rye"]);
+        check("rye bread", &["Bread, dough", "Rye"]);
         check("xq", &[]);
     }
 }

@@ -82,8 +82,18 @@ pub fn edit(index: &Path, snapshot: &Snapshot, change: &Change) -> Result<Change
         }
         Change::Undo(_) => format!("taken back: {}", about.words),
     };
-    store.write_edits(&edited.edits)?;
-    store.commit(difference(&before, edited.tree))?;
+    let difference = difference(&before, edited.tree);
+    // Whatever is interrupted, the next run does what is written down: a change is made, but not taken back by halves.
+    match change {
+        Change::Make(_) => {
+            store.write_edits(&edited.edits)?;
+            store.commit(difference)?;
+        }
+        Change::Undo(_) => {
+            store.commit(difference)?;
+            store.write_edits(&edited.edits)?;
+        }
+    }
     store.publish(&body.corpus)?;
     Ok(Changed { words, node })
 }

@@ -7,7 +7,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{DocumentRecord, FileState, Snapshot, StoreError};
+use super::{DocumentRecord, FileState, Snapshot, StoreError, edits};
+use crate::tree::edit::Edit;
 
 /// What was found about one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +23,7 @@ pub struct Finding {
 /// Examines the index in `folder`.
 ///
 /// # Errors
-/// When there is no index, or when its snapshot cannot be read at all.
+/// When there is no index, or when its snapshot or the user's edits cannot be read at all.
 pub fn examine(folder: &Path) -> Result<Vec<Finding>, StoreError> {
     let snapshot = Snapshot::open(folder)?;
     Ok(vec![
@@ -31,6 +32,7 @@ pub fn examine(folder: &Path) -> Result<Vec<Finding>, StoreError> {
         text(&snapshot)?,
         links(&snapshot),
         tree(&snapshot),
+        edited(folder, &snapshot)?,
         files(&snapshot),
     ])
 }
@@ -162,6 +164,23 @@ fn tree(snapshot: &Snapshot) -> Finding {
         ),
     };
     finding("tree", fine, &problems)
+}
+
+/// The user's edits are in the tree, or wait for documents that are gone.
+fn edited(folder: &Path, snapshot: &Snapshot) -> Result<Finding, StoreError> {
+    let edits = edits::read(folder)?;
+    let waits = |edit: &&Edit| !edit.applies(&snapshot.body.tree);
+    Ok(Finding {
+        part: "edits",
+        what: match edits.iter().filter(waits).count() {
+            0 => format!("{} changes of yours in the tree", edits.len()),
+            waiting => format!(
+                "{waiting} of {} changes of yours wait for documents or nodes that are gone; `shas tree edits` lists them",
+                edits.len()
+            ),
+        },
+        is_damage: false,
+    })
 }
 
 fn files(snapshot: &Snapshot) -> Finding {

@@ -81,3 +81,39 @@ pub(super) fn follow(folder: &Path, renamed: &HashMap<String, String>) -> Result
         _ => write(folder, &edits),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One edit as version 1 writes it down.
+    const FIRST: &str = concat!(
+        r#"{"version":1,"edits":[{"verb":"move","words":"move “Rye” into “Bread”","#,
+        r#""after":[{"node":{"id":7,"level":"Entity","documents":["a.md","b.md"]},"name":null,"#,
+        r#""members":[{"document":"rye.md"}]}],"#,
+        r#""before":[{"node":{"id":9,"level":{"Category":1},"documents":[]},"name":"Stars","#,
+        r#""members":[{"node":{"id":8,"level":"Entity","documents":["rye.md"]}}]}]}]}"#,
+    );
+
+    #[test]
+    fn edits_are_read_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edits.json");
+        assert_eq!(read(folder.path()).unwrap(), []);
+        fs::write(&path, FIRST).unwrap();
+        let edits = read(folder.path()).unwrap();
+        write(folder.path(), &edits).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), FIRST);
+        let renamed = [("rye.md".to_owned(), "grains/rye.md".to_owned())];
+        follow(folder.path(), &renamed.into()).unwrap();
+        let expected = FIRST.replace("rye.md", "grains/rye.md");
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        let check = |text: &str, expected: &str| {
+            fs::write(&path, text).unwrap();
+            let error = read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(&FIRST.replace(":1,", ":2,"), "version 2");
+        check(&FIRST[..90], "mend the file");
+    }
+}

@@ -46,7 +46,21 @@ pub enum Action {
     AtLevel(Option<Level>),
     /// Shows the answer as a ladder, a rung deeper each time, and then as it was.
     Deeper,
-    /// Asks what stands in the query line.
+    /// Puts the name of the selected node into the query line, to be changed there.
+    Rename,
+    /// Keeps the selected node as it is.
+    Pin,
+    /// Marks what is selected, to be merged or moved.
+    Mark,
+    /// Merges the marked node into the selected one.
+    Merge,
+    /// Moves what is marked into the selected node.
+    MoveHere,
+    /// Splits the selected node in two.
+    Split,
+    /// Takes the last edit of the tree back.
+    Undo,
+    /// Asks what stands in the query line, or gives a node that name.
     Submit,
     /// Changes the query line.
     EditQuery(QueryEdit),

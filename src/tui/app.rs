@@ -1,15 +1,18 @@
 //! The state behind the screen, and what each action does to it.
 
+mod edits;
+mod mouse;
+
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 
 use super::{
-    TuiOptions,
+    TuiError, TuiOptions,
     action::{Action, Motion, Scope},
     answer_pane::AnswerPane,
     asking::{self, Answered, Reply, Request},
-    frame,
+    editing,
     help::Help,
     layout::{self, Areas},
     library::{Item, Library},
@@ -21,6 +24,8 @@ use super::{
     tree_pane::TreePane,
     worker::{Stopped, Worker},
 };
+use edits::Edits;
+
 use crate::{
     answer::{AnswerOptions, Depth},
     query::Level,
@@ -69,6 +74,7 @@ pub struct App {
     thinking: bool,
     /// How far the answer's ladder goes down; none where it is shown without.
     depth: Option<Depth>,
+    edits: Edits,
     asker: Worker<Request, Reply>,
     reader: Worker<usize, FileText>,
     started: Instant,
@@ -76,8 +82,9 @@ pub struct App {
 
 impl App {
     /// Starts the threads and shows the top of the tree.
-    pub fn new(snapshot: Snapshot, options: &TuiOptions) -> std::io::Result<Self> {
-        let library = Arc::new(Library::new(snapshot));
+    pub fn new(snapshot: Snapshot, options: &TuiOptions) -> Result<Self, TuiError> {
+        let library = Arc::new(editing::open(snapshot, &options.index)?);
+        let asker = asking::spawn(options.model.clone(), options.fast);
         let mut app = Self {
             theme: Theme::new(options.colour),
             tree: TreePane::new(&library),
@@ -94,8 +101,9 @@ impl App {
             question: None,
             thinking: false,
             depth: None,
-            asker: asking::spawn(Arc::clone(&library), options.model.clone(), options.fast)?,
-            reader: reader::spawn(Arc::clone(&library))?,
+            edits: Edits::new(options.index.clone()).map_err(TuiError::Thread)?,
+            asker: asker.map_err(TuiError::Thread)?,
+            reader: reader::spawn(Arc::clone(&library)).map_err(TuiError::Thread)?,
             started: Instant::now(),
             library,
         };
@@ -124,7 +132,7 @@ impl App {
 
     /// Whether a thread is at work.
     pub fn busy(&self) -> bool {
-        self.asker.busy() || self.reader.busy()
+        self.asker.busy() || self.reader.busy() || self.edits.busy()
     }
 
     /// What the status line says.
@@ -160,6 +168,7 @@ impl App {
                 self.receive(Reply::Failed(sentence.to_owned()));
             }
         }
+        self.poll_edits();
         match self.reader.poll() {
             Ok(None) => {}
             Ok(Some(file)) => self.preview.receive(file, &self.library),
@@ -203,8 +212,15 @@ impl App {
             Action::Narrower => self.shift_level(1),
             Action::AtLevel(level) => self.answer_at(level),
             Action::Deeper => self.deepen(),
+            Action::Rename
+            | Action::Pin
+            | Action::Mark
+            | Action::Merge
+            | Action::MoveHere
+            | Action::Split
+            | Action::Undo => self.edit_tree(&action),
             Action::Submit => self.submit(),
-            Action::EditQuery(edit) => self.query.edit(edit),
+            Action::EditQuery(edit) => self.line().edit(edit),
             Action::Scroll(at, rows) => self.scroll(at, rows),
             Action::Click(at) => self.click(at),
         }
@@ -224,6 +240,9 @@ impl App {
             }
             Focus::Tree | Focus::Answer => self.list = focus,
             _ => {}
+        }
+        if focus != Focus::Query {
+            self.edits.naming = None;
         }
         self.focus = focus;
     }
@@ -350,7 +369,9 @@ impl App {
     }
 
     fn submit(&mut self) {
-        if !self.query.text().is_empty() {
+        if self.naming().is_some() {
+            self.give_name();
+        } else if !self.query.text().is_empty() {
             self.query.remember();
             self.question = Some(self.query.text().to_owned());
             self.ask(None);
@@ -366,7 +387,9 @@ impl App {
                 depth: self.depth,
                 ..AnswerOptions::default()
             };
-            self.asker.ask(Request::Question(question, options));
+            let library = Arc::clone(&self.library);
+            self.asker
+                .ask(Request::Question(library, question, options));
         }
     }
 
@@ -448,50 +471,5 @@ impl App {
             _ => {}
         }
         self.refresh_preview();
-    }
-
-    /// What lies at a place of the screen.
-    fn pane_at(&self, at: Position) -> Option<(Focus, Rect)> {
-        let areas = self.areas();
-        let panes = [
-            (Focus::Query, areas.query),
-            (Focus::Tree, areas.tree),
-            (Focus::Answer, areas.answer),
-            (Focus::Preview, areas.preview),
-        ];
-        panes.into_iter().find(|(_, area)| area.contains(at))
-    }
-
-    fn scroll(&mut self, at: Position, rows: i16) {
-        if let Some(help) = &mut self.help {
-            let motion = if rows > 0 { Motion::Down } else { Motion::Up };
-            (0..rows.unsigned_abs()).for_each(|_| help.move_by(motion));
-            return;
-        }
-        match (self.pane_at(at), &mut self.answer) {
-            (Some((Focus::Tree, _)), _) => self.tree.scroll(rows),
-            (Some((Focus::Preview, _)), _) => self.preview.scroll(rows),
-            (Some((Focus::Answer, _)), Some(answer)) => answer.scroll(rows),
-            _ => {}
-        }
-    }
-
-    fn click(&mut self, at: Position) {
-        if self.help.take().is_some() {
-            return;
-        }
-        let Some((pane, area)) = self.pane_at(at) else {
-            return;
-        };
-        let inner = frame::inside(area, false);
-        self.focus_on(pane);
-        if !inner.contains(at) {
-            return;
-        }
-        match (pane, &mut self.answer) {
-            (Focus::Tree, _) => self.tree.click(at.y - inner.y, &self.library),
-            (Focus::Answer, Some(answer)) => answer.click(at.y - inner.y),
-            _ => {}
-        }
     }
 }

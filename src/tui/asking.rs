@@ -16,8 +16,8 @@ const HITS: usize = 12;
 pub enum Request {
     /// To load the model.
     Load,
-    /// A question, and how its answer is wanted.
-    Question(String, AnswerOptions),
+    /// A question to a library, and how its answer is wanted.
+    Question(Arc<Library>, String, AnswerOptions),
 }
 
 /// What the thread replies.
@@ -45,13 +45,9 @@ pub struct Answered {
 
 /// Starts the thread that answers, without the joint reader where it is to be `fast`, and has it load the model from the
 /// folder `model`.
-pub fn spawn(
-    library: Arc<Library>,
-    model: PathBuf,
-    fast: bool,
-) -> std::io::Result<Worker<Request, Reply>> {
+pub fn spawn(model: PathBuf, fast: bool) -> std::io::Result<Worker<Request, Reply>> {
     let mut encoder: Option<Encoder> = None;
-    let mut last: Option<(String, Ranking)> = None;
+    let mut last: Option<Last> = None;
     let mut worker = Worker::spawn("answers", move |request| {
         let loaded = match encoder.take() {
             Some(loaded) => loaded,
@@ -63,8 +59,8 @@ pub fn spawn(
         let encoder = encoder.insert(loaded);
         match request {
             Request::Load => Reply::Loaded,
-            Request::Question(question, options) => {
-                match answered(&library, encoder, fast, &mut last, (question, &options)) {
+            Request::Question(library, question, options) => {
+                match answered(library, encoder, fast, &mut last, (question, &options)) {
                     Ok(answered) => Reply::Answered(Box::new(answered)),
                     Err(error) => Reply::Failed(error.to_string()),
                 }
@@ -75,20 +71,36 @@ pub fn spawn(
     Ok(worker)
 }
 
+/// What was asked last, of which library, and its ranking.
+struct Last {
+    library: Arc<Library>,
+    question: String,
+    ranking: Ranking,
+}
+
 fn answered(
-    library: &Library,
+    library: Arc<Library>,
     encoder: &Encoder,
     fast: bool,
-    last: &mut Option<(String, Ranking)>,
+    last: &mut Option<Last>,
     (question, options): (String, &AnswerOptions),
 ) -> Result<Answered, query::QueryError> {
     let snapshot = &library.snapshot;
     let asked = query::Question::parse(&question);
     let ranking = match last.take() {
-        Some((same, ranking)) if same == question => ranking,
+        Some(last) if last.question == question && Arc::ptr_eq(&last.library, &library) => {
+            last.ranking
+        }
         _ => query::rank(snapshot, encoder, &asked, &encoder.fusion(fast))?,
     };
-    let (_, ranking) = last.insert((question.clone(), ranking));
+    let Last {
+        library, ranking, ..
+    } = last.insert(Last {
+        library: Arc::clone(&library),
+        question,
+        ranking,
+    });
+    let snapshot = &library.snapshot;
     let answer = answer::answer(snapshot, encoder, &asked.text, ranking, options)?;
     let documents = ranking.documents().take(HITS);
     Ok(Answered {

@@ -1,6 +1,6 @@
 //! The snapshot as the panes walk it: items with parents and children, found without searching.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     query::Target,
@@ -32,6 +32,8 @@ impl Item {
 /// A snapshot with the maps that the panes need.
 pub struct Library {
     pub snapshot: Snapshot,
+    /// Ids of the nodes that the user has named or pinned.
+    kept: HashSet<u64>,
     nodes: HashMap<u64, usize>,
     entities: Vec<Option<usize>>,
     roots: Vec<Item>,
@@ -39,7 +41,7 @@ pub struct Library {
 
 impl Library {
     /// Builds the maps, once.
-    pub fn new(snapshot: Snapshot) -> Self {
+    pub fn new(snapshot: Snapshot, kept: HashSet<u64>) -> Self {
         let tree = &snapshot.body.tree.nodes;
         let nodes = snapshot.body.tree.places();
         let mut entities = vec![None; snapshot.body.documents.len()];
@@ -59,6 +61,7 @@ impl Library {
             .collect();
         Self {
             snapshot,
+            kept,
             nodes,
             entities,
             roots,
@@ -141,6 +144,25 @@ impl Library {
             Item::Node(index) => &self.node(index).name,
             Item::Document(document) => &self.record(document).title,
             Item::Section(document, section) => &self.record(document).sections[section].heading,
+        }
+    }
+
+    /// Whether an item is a node that the user has named or pinned.
+    pub fn is_kept(&self, item: Item) -> bool {
+        matches!(item, Item::Node(index) if self.kept.contains(&self.node(index).id))
+    }
+
+    /// What an item of another library of the same documents is here.
+    pub fn same(&self, item: Item, other: &Self) -> Option<Item> {
+        let document = |own: usize| self.snapshot.document_with_id(other.record(own).id);
+        match item {
+            Item::Node(index) => self.item(Target::Node(other.node(index).id)),
+            Item::Document(own) => document(own).map(Item::Document),
+            Item::Section(own, section) => {
+                let own = document(own)?;
+                let has_section = section < self.record(own).sections.len();
+                has_section.then_some(Item::Section(own, section))
+            }
         }
     }
 

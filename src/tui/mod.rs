@@ -11,6 +11,7 @@ mod library;
 mod worker;
 mod asking;
 mod reader;
+mod editing;
 mod theme;
 mod wrap;
 mod markdown;
@@ -41,7 +42,7 @@ use std::{
 use crossterm::event;
 use ratatui::{Terminal, backend::CrosstermBackend};
 
-use crate::store::Snapshot;
+use crate::store::{Snapshot, StoreError};
 use app::{App, Effect};
 use status_line::Notice;
 use terminal::TerminalGuard;
@@ -71,13 +72,15 @@ pub struct TuiOptions {
 pub enum TuiError {
     #[error("the terminal cannot be used: {0}; try another one, or `shas tree` and `shas ask`")]
     Terminal(io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("no thread could be started: {0}; end other programs and try again")]
     Thread(io::Error),
 }
 
 /// Browses `snapshot` until the user quits.
 pub fn run(snapshot: Snapshot, options: &TuiOptions) -> Result<(), TuiError> {
-    let mut app = App::new(snapshot, options).map_err(TuiError::Thread)?;
+    let mut app = App::new(snapshot, options)?;
     terminal::restore_on_panic();
     let guard = TerminalGuard::enter().map_err(TuiError::Terminal)?;
     browse(&mut app, options, &guard).map_err(TuiError::Terminal)

@@ -99,6 +99,12 @@ impl PreviewPane {
         }
     }
 
+    /// Forgets what is shown, for items are numbered anew.
+    pub fn forget(&mut self) {
+        self.subject = Subject::Nothing;
+        self.content = Content::Page(Vec::new());
+    }
+
     /// Reads the shown file again.
     pub fn reload(&self, reader: &mut Worker<usize, FileText>) {
         if let Some(document) = self.document() {

@@ -25,6 +25,15 @@ pub struct QueryLine {
 }
 
 impl QueryLine {
+    /// A line with a text to be changed.
+    pub fn with(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            cursor: text.len(),
+            ..Self::default()
+        }
+    }
+
     /// What stands in the line.
     pub fn text(&self) -> &str {
         self.text.trim()

@@ -29,7 +29,10 @@ fn draw_query(app: &App, buffer: &mut Buffer) -> Option<Position> {
     let body = &app.library.snapshot.body;
     let name = body.corpus.file_name().unwrap_or(body.corpus.as_os_str());
     let frame = frame::Frame {
-        title: format!("SHAS · {}", name.to_string_lossy()),
+        title: match app.naming() {
+            Some(_) => "A new name".to_owned(),
+            None => format!("SHAS · {}", name.to_string_lossy()),
+        },
         note: format!(
             "{} · {}",
             pages::counted(body.documents.len(), "document"),
@@ -39,7 +42,8 @@ fn draw_query(app: &App, buffer: &mut Buffer) -> Option<Position> {
         low: true,
     };
     let inner = frame::draw(&frame, app.areas().query, buffer, &app.theme);
-    app.query.draw(inner, buffer, &app.theme, frame.focused)
+    let line = app.naming().unwrap_or(&app.query);
+    line.draw(inner, buffer, &app.theme, frame.focused)
 }
 
 fn draw_tree(app: &mut App, buffer: &mut Buffer) {
@@ -55,6 +59,7 @@ fn draw_tree(app: &mut App, buffer: &mut Buffer) {
     let look = Look {
         library: &app.library,
         theme: &app.theme,
+        marked: app.marked(),
         focused,
     };
     app.tree.draw(inner, buffer, &look);

@@ -1,5 +1,6 @@
 //! The browser driven as a user does, on a screen in memory.
 
+mod edits;
 mod fixture;
 mod ladder;
 

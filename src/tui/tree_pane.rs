@@ -24,6 +24,8 @@ use crate::tree::Level;
 const MARGIN: usize = 2;
 /// Opening all below an item ends at about so many rows.
 const MAX_OPENED: usize = 50_000;
+/// Stands behind the names of nodes that the user has named or pinned.
+const KEPT: &str = " *";
 
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,28 @@ impl TreePane {
                 }
             }
         }
+        pane
+    }
+
+    /// The tree of a library that has taken the place of `old`, with the same items open and selected.
+    pub fn carried(&self, old: &Library, library: &Library) -> Self {
+        let same = |item: &Item| library.same(*item, old);
+        let mut pane = Self {
+            rows: Vec::new(),
+            open: self.open.iter().filter_map(same).collect(),
+            ..*self
+        };
+        let mut rows = Vec::new();
+        for &item in library.roots() {
+            rows.push(Row { item, depth: 0 });
+            if pane.open.contains(&item) {
+                pane.collect(item, 1, library, &mut rows);
+            }
+        }
+        pane.rows = rows;
+        let selected = self.selected().as_ref().and_then(same);
+        let row = selected.and_then(|item| pane.row_of(item));
+        pane.select(row.unwrap_or(0));
         pane
     }
 
@@ -230,14 +254,22 @@ impl TreePane {
         let indent = usize::from(depth * 2).min(width / 2);
         let room =
             width.saturating_sub(indent + 2 + if count.is_empty() { 0 } else { count.len() + 1 });
-        let name = fit(look.library.name(item), room);
+        let kept = match look.library.is_kept(item) {
+            true => KEPT,
+            false => "",
+        };
+        let name = fit(look.library.name(item), room.saturating_sub(kept.len())) + kept;
         if let Some(style) = selected {
             buffer.set_style(area, style);
         }
         let over = |style: Style| selected.unwrap_or(style);
+        let name_style = match look.marked == Some(item) {
+            true => theme.quoted,
+            false => name_style(item, look),
+        };
         let head = Line::from_iter([
             Span::styled(format!("{}{marker}", " ".repeat(indent)), over(theme.muted)),
-            Span::styled(name, over(name_style(item, look))),
+            Span::styled(name, over(name_style)),
         ]);
         buffer.set_line(area.x, area.y, &head, area.width);
         if count.len() < width {
@@ -310,6 +342,8 @@ impl TreePane {
 pub struct Look<'a> {
     pub library: &'a Library,
     pub theme: &'a Theme,
+    /// What is marked, to be merged or moved.
+    pub marked: Option<Item>,
     pub focused: bool,
 }
 

@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod keeping_up;

@@ -260,6 +260,7 @@ impl Editing<'_> {
             }
         }
         self.growing.refresh();
+        self.sum_up();
         for id in std::mem::take(&mut self.unnamed) {
             if self.growing.touched.contains(&id)
                 && !self.names.contains_key(&id)
@@ -271,6 +272,27 @@ impl Editing<'_> {
         for (id, name) in std::mem::take(&mut self.names) {
             if let Some(node) = self.growing.nodes.get_mut(&id) {
                 node.name = name;
+            }
+        }
+    }
+
+    /// A node above the entities that was made says what its largest part says.
+    fn sum_up(&mut self) {
+        for level in self.levels.clone() {
+            for id in &self.growing.touched {
+                let Some(node) = self.growing.nodes.get(id) else {
+                    continue;
+                };
+                if node.level != level || !node.summary.is_empty() {
+                    continue;
+                }
+                let children = node.children.iter();
+                let children = children.filter_map(|child| self.growing.nodes.get(child));
+                let largest = children.max_by_key(|child| (child.n_documents, child.id));
+                let summary = largest.map(|child| child.summary.clone());
+                if let (Some(summary), Some(node)) = (summary, self.growing.nodes.get_mut(id)) {
+                    node.summary = summary;
+                }
             }
         }
     }
@@ -337,7 +359,7 @@ impl Editing<'_> {
     /// A node that went because it was empty is found by its id only, should it come back: its documents are another's.
     fn let_go(&self, edits: &mut [Edit]) {
         for edit in edits {
-            for group in &mut edit.after {
+            for group in edit.after.iter_mut().chain(&mut edit.before) {
                 let anchors = group.members.iter_mut().filter_map(|member| match member {
                     Member::Document(_) => None,
                     Member::Node(anchor) => Some(anchor),

@@ -5,6 +5,8 @@
 
 mod apply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 

@@ -65,8 +65,8 @@ pub fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/model")
 }
 
-/// Indexes notes, a domain for each of their folders.
-pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
+/// Indexes notes under the tree that is built of them.
+pub fn indexed(notes: &[(&str, &str)]) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let corpus = folder.path().join("notes");
     for (path, text) in notes {
@@ -80,7 +80,17 @@ pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
         true
     })
     .unwrap();
-    let mut body = Snapshot::open(&index).unwrap().body;
+    Fixture {
+        corpus,
+        index,
+        _folder: folder,
+    }
+}
+
+/// Indexes notes, a domain for each of their folders.
+pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
+    let fixture = indexed(notes);
+    let mut body = Snapshot::open(&fixture.index).unwrap().body;
     let mut nodes = Vec::new();
     for (first, folder, names) in [
         (0, "bread/", ["Baking", "Bread", "Dough and loaves"]),
@@ -108,12 +118,8 @@ pub fn fixture(notes: &[(&str, &str)]) -> Fixture {
         }
     }
     body.tree = Tree::new(nodes);
-    publish(&index, &body);
-    Fixture {
-        corpus,
-        index,
-        _folder: folder,
-    }
+    publish(&fixture.index, &body);
+    fixture
 }
 
 /// The notes many times over, all on the same passages: ten to an entity, a hundred categories, one domain.
