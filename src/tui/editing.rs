@@ -1,6 +1,10 @@
 //! Edits of the tree on their own thread: they wait for the disk.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{library::Library, worker::Worker};
 use crate::{
@@ -9,18 +13,25 @@ use crate::{
     tree::edit,
 };
 
+/// The thread; it replies with a sentence where an edit failed.
+pub type Editor = Worker<Wanted, Result<Box<Edited>, String>>;
+
+/// What is to become of the tree of a library.
+pub struct Wanted {
+    pub library: Arc<Library>,
+    pub change: Change,
+}
+
 /// The library after an edit.
 pub struct Edited {
     pub library: Library,
     pub changed: Changed,
 }
 
-/// Starts the thread that edits the tree of the index in a folder; it replies with a sentence where that failed.
-pub fn spawn(
-    index: PathBuf,
-) -> std::io::Result<Worker<(Arc<Library>, Change), Result<Box<Edited>, String>>> {
-    Worker::spawn("edits", move |(library, change): (Arc<Library>, Change)| {
-        let changed = ingest::edit(&index, &library.snapshot, &change);
+/// Starts the thread that edits the tree of the index in a folder.
+pub fn spawn(index: PathBuf) -> io::Result<Editor> {
+    Worker::spawn("edits", move |wanted: Wanted| {
+        let changed = ingest::edit(&index, &wanted.library.snapshot, &wanted.change);
         let edited = changed.and_then(|changed| {
             let library = open(Snapshot::open(&index)?, &index).map_err(ChangeError::Store)?;
             Ok(Box::new(Edited { library, changed }))
@@ -30,7 +41,7 @@ pub fn spawn(
 }
 
 /// A library that knows which nodes are the user's.
-pub fn open(snapshot: Snapshot, index: &std::path::Path) -> Result<Library, StoreError> {
+pub fn open(snapshot: Snapshot, index: &Path) -> Result<Library, StoreError> {
     let kept = edit::kept(&store::edits::read(index)?);
     Ok(Library::new(snapshot, kept))
 }

@@ -9,12 +9,12 @@ use crate::{
     tree::edit::{Placed, Request},
     tui::{
         action::Action,
-        editing::{self, Edited},
+        editing::{self, Edited, Editor, Wanted},
         library::{Item, Library},
         query_line::QueryLine,
         reader,
         status_line::Notice,
-        worker::{Stopped, Worker},
+        worker::Stopped,
     },
 };
 
@@ -26,7 +26,7 @@ pub struct Edits {
     /// The node that gets a name, and the name as far as it is typed.
     pub naming: Option<(u64, QueryLine)>,
     marked: Option<Placed>,
-    editor: Worker<(Arc<Library>, Change), Result<Box<Edited>, String>>,
+    editor: Editor,
 }
 
 impl Edits {
@@ -138,7 +138,7 @@ impl App {
             return;
         }
         let library = Arc::clone(&self.library);
-        self.edits.editor.ask((library, change));
+        self.edits.editor.ask(Wanted { library, change });
     }
 
     /// Takes what the thread has finished.
