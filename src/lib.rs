@@ -32,9 +32,9 @@
 //! # Invariants
 //!
 //! Imports point upwards in this table only. candle appears in `ops`, `model` and `train`, sled and tantivy in `store`,
-//! ratatui in `tui`, plotters in `cli`. The library touches the terminal in [`tui`] and [`cli`] only, the environment in [`cli`]
-//! only. Nothing in a corpus is ever written to. A quote is compared with the file before it is shown. There is
-//! no server and no network.
+//! ratatui in `tui`, plotters and ureq in `cli`. The library touches the terminal in [`tui`] and [`cli`] only, the
+//! environment in [`cli`] only. Nothing in a corpus is ever written to. A quote is compared with the file before it is
+//! shown. There is no server, and no network but for the request of `ask --llm` (`cli/llm.rs`).
 
 pub mod corpus;
 pub mod text;

@@ -6,6 +6,7 @@
 
 mod attention;
 mod central;
+mod evidence;
 mod explain;
 mod hit;
 mod hop;
@@ -16,7 +17,9 @@ mod quote;
 mod score;
 mod sentence;
 mod support;
+mod verify;
 mod wanted;
+mod written;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -31,6 +34,7 @@ use crate::{
 
 pub use crate::query::{SourceText, file_of, line_of};
 pub use attention::{AttendedLevel, AttendedNode, attention};
+pub use evidence::{Evidence, evidence};
 pub use explain::{Candidate, Explanation, GranuleShares, LevelPrior, Part, explain};
 pub use hit::{Hit, hit};
 pub use hop::NamedHop;
@@ -38,6 +42,8 @@ pub use kind::{Kind, n_quotes};
 pub use ladder::{Depth, Place, Rung};
 pub use score::SentenceWeights;
 pub use support::Judgement;
+pub use verify::{Check, check};
+pub use written::{Prompt, Written, WrittenSentence, prompt, written};
 
 use quote::{Limits, Quote};
 use sentence::{Asked, ReadPassage, Sources};
@@ -66,6 +72,9 @@ pub struct Answer {
     #[serde(flatten)]
     pub judgement: Judgement,
     pub answer: AnswerText,
+    /// What a language model made of the citations, where one was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
     /// Best first.
     pub citations: Vec<Citation>,
     /// The links that led to what is cited.
@@ -189,6 +198,7 @@ pub fn answer(
             level: route.map_or(Level::Passage, |route| route.level),
             kind,
         },
+        written: None,
         citations,
         hops,
         ladder,

@@ -1,11 +1,14 @@
-//! An answer on the terminal: its words, its quotes, the ladder, and why the ranking is as it is.
+//! An answer on the terminal: what a model wrote of it, its words, its quotes, the ladder, and why the ranking is as it is.
 
 use std::io::IsTerminal;
 
 use super::output::{place, say};
-use crate::answer::{Answer, Candidate, Citation, Depth, Kind, NamedHop, Rung};
+use crate::answer::{Answer, Candidate, Citation, Depth, Kind, NamedHop, Rung, Written};
 
 pub fn print(answer: &Answer) {
+    if let Some(written) = &answer.written {
+        print_written(written);
+    }
     if !answer.judgement.supported {
         say!("This corpus does not seem to answer that. The nearest that it says:\n");
     }
@@ -39,6 +42,37 @@ pub fn print(answer: &Answer) {
             print_candidate(candidate, number);
         }
     }
+}
+
+/// A sentence a line, so that each stands beside what is wrong with it.
+fn print_written(written: &Written) {
+    let n_unsupported = written
+        .sentences
+        .iter()
+        .filter(|own| !own.supported)
+        .count();
+    let count = match n_unsupported {
+        0 => String::new(),
+        _ => format!(
+            " (unsupported: {n_unsupported} of {} sentences)",
+            written.sentences.len()
+        ),
+    };
+    say!(
+        "{} writes from the passages of these quotes{count}:\n",
+        written.model
+    );
+    let (open, close) = match is_plain() {
+        true => ("", ""),
+        false => ("\u{1b}[33m", "\u{1b}[0m"),
+    };
+    for own in &written.sentences {
+        match &own.fault {
+            Some(fault) => say!("  {open}✗ {} (unsupported: {fault}){close}", own.text),
+            None => say!("  {}", own.text),
+        }
+    }
+    say!("");
 }
 
 /// A detail stands above its quotes; points are their quotes, under the name of the node that they are about.
@@ -163,8 +197,7 @@ fn place_of(citation: &Citation) -> String {
 
 /// The quote on one line, the likely answer in bold where the terminal has it.
 fn quote(citation: &Citation) -> String {
-    let is_plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
-    let marked = citation.marked.filter(|_| !is_plain);
+    let marked = citation.marked.filter(|_| !is_plain());
     let parts = marked.and_then(|(start, end)| {
         let text = &citation.quote;
         Some((text.get(..start)?, text.get(start..end)?, text.get(end..)?))
@@ -173,6 +206,11 @@ fn quote(citation: &Citation) -> String {
         Some((before, own, after)) => one_line(&format!("{before}\u{1b}[1m{own}\u{1b}[0m{after}")),
         None => one_line(&citation.quote),
     }
+}
+
+/// Whether nothing but characters may be printed.
+fn is_plain() -> bool {
+    !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some()
 }
 
 fn one_line(text: &str) -> String {

@@ -9,9 +9,14 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, answer_text, collections, commands, output, paths};
+use super::{
+    Common, answer_text, collections, commands,
+    llm::{self, Endpoint},
+    output, paths,
+};
 use crate::{
-    answer::{self, Answer, AnswerOptions, Citation, Depth, n_quotes},
+    answer::{self, Answer, AnswerOptions, Citation, Depth, Evidence, Written, n_quotes},
+    model::Encoder,
     query::{self, FusionWeights, Level, Question, RankedPassage, Ranking},
     store::Snapshot,
 };
@@ -32,6 +37,18 @@ pub struct AskArgs {
     /// Say what each candidate owes its place to, and which links were followed
     #[arg(long)]
     explain: bool,
+    /// Let a language model write the answer from the cited passages, which are sent to this endpoint (OpenAI's or any
+    /// like it, its key in SHAS_LLM_KEY); sentences that their citations do not bear out are marked
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "llm_model",
+        conflicts_with = "depth"
+    )]
+    llm: Option<String>,
+    /// What the model is called there
+    #[arg(long, value_name = "NAME", requires = "llm")]
+    llm_model: Option<String>,
 }
 
 impl AskArgs {
@@ -42,6 +59,16 @@ impl AskArgs {
             explain: self.explain,
             weights: None,
         }
+    }
+
+    fn endpoint(&self) -> Option<Endpoint<'_>> {
+        let key = std::env::var(llm::KEY).ok();
+        Some(Endpoint {
+            url: self.llm.as_deref()?,
+            model: self.llm_model.as_deref()?,
+            key: key.filter(|key| !key.is_empty()),
+            patience: llm::PATIENCE,
+        })
     }
 }
 
@@ -75,13 +102,19 @@ pub fn ask(common: &Common, args: &AskArgs) -> Result<()> {
     let Some(mut answer) = merged(answers) else {
         bail!("there is nothing to ask; name a collection or index a folder first");
     };
+    let answered = started.elapsed();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     answer.timings_ms = BTreeMap::from([
         ("load", milliseconds(loaded)),
         ("rank", milliseconds(ranked - loaded)),
-        ("answer", milliseconds(started.elapsed() - ranked)),
+        ("answer", milliseconds(answered - ranked)),
     ]);
     hint(question, &rankings);
+    if let Some(endpoint) = args.endpoint() {
+        answer.written = written(&endpoint, &asked, &encoder, &answer);
+        let took = milliseconds(started.elapsed() - answered);
+        answer.timings_ms.insert("write", took);
+    }
     if common.json {
         return output::json(&answer);
     }
@@ -116,6 +149,37 @@ pub fn search(common: &Common, question: &str, limit: usize) -> Result<()> {
     output::json(&json!({ "hits": hits, "attention": attention }))
 }
 
+/// What a language model makes of an answer's citations; where it makes nothing, stderr says why, and the quotes remain.
+fn written(
+    endpoint: &Endpoint,
+    asked: &[Asked],
+    encoder: &Encoder,
+    answer: &Answer,
+) -> Option<Written> {
+    let evidence = answer.citations.iter().filter_map(|citation| {
+        let own = asked
+            .iter()
+            .find(|own| own.collection == citation.collection)?;
+        Some(answer::evidence(&own.snapshot, encoder, citation))
+    });
+    let evidence: Vec<Evidence> = evidence.collect();
+    if evidence.is_empty() {
+        eprintln!(
+            "nothing is cited that `{}` could write from",
+            endpoint.model
+        );
+        return None;
+    }
+    let prompt = answer::prompt(&answer.question, answer.judgement.supported, &evidence);
+    match endpoint.ask(&prompt) {
+        Ok(reply) => Some(answer::written(endpoint.model, &reply, &evidence)),
+        Err(error) => {
+            eprintln!("no written answer: {error}");
+            None
+        }
+    }
+}
+
 /// Says on stderr why nothing was found, where the question's conditions are the reason.
 fn hint(question: &Question, rankings: &[Ranking]) {
     if question.has_conditions() && rankings.iter().all(|own| own.passages.is_empty()) {
@@ -146,7 +210,7 @@ fn open(common: &Common) -> Result<Vec<Asked>> {
 
 fn rank(
     asked: &[Asked],
-    encoder: &crate::model::Encoder,
+    encoder: &Encoder,
     question: &Question,
     weights: &FusionWeights,
 ) -> Result<Vec<Ranking>> {

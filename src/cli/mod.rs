@@ -12,6 +12,7 @@ mod heat_map;
 mod indexing;
 mod inspect;
 mod inspect_text;
+mod llm;
 mod node_names;
 mod output;
 mod paths;
@@ -137,7 +138,7 @@ enum Command {
     /// one that wants several points by sentences of several documents. Where the corpus does not seem to answer, that
     /// is said above the nearest passages.
     #[command(
-        after_help = "Example: shas ask \"When did Krakatoa erupt?\"; shas ask --depth sentence \"What is rye?\""
+        after_help = "Example: shas ask \"When did Krakatoa erupt?\"; shas ask --depth sentence \"What is rye?\"; shas ask --llm http://localhost:11434/v1 --llm-model llama3.2 \"How do stars end?\""
     )]
     Ask(asking::AskArgs),
     /// List the passages that match best

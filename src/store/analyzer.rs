@@ -23,6 +23,17 @@ pub fn analyzer() -> TextAnalyzer {
     }
 }
 
+/// The terms of a text, in order.
+pub fn stems(text: &str) -> Vec<String> {
+    let mut analyzer = analyzer();
+    let mut stream = analyzer.token_stream(text);
+    let mut found = Vec::new();
+    while stream.advance() {
+        found.push(stream.token().text.clone());
+    }
+    found
+}
+
 /// Runs of letters and digits; runs of CJK characters as overlapping pairs (a lone one as itself).
 #[derive(Clone, Default)]
 struct WordsAndPairs;
@@ -117,13 +128,7 @@ mod tests {
     #[test]
     fn words_are_stemmed_and_chinese_is_paired() {
         let check = |text: &str, expected: &[&str]| {
-            let mut analyzer = analyzer();
-            let mut stream = analyzer.token_stream(text);
-            let mut found = Vec::new();
-            while stream.advance() {
-                found.push(stream.token().text.clone());
-            }
-            assert_eq!(found, expected, "{text}");
+            assert_eq!(stems(text), expected, "{text}");
         };
         check(
             "The Volcanoes erupted, 1883!",

@@ -31,6 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use analyzer::stems;
 pub use blobs::{BlobBuilder, Blobs};
 pub use records::{
     BlobPlace, DocumentRecord, ExtractedText, FileRecord, FileState, FileStatus, LinkRecord,

@@ -200,6 +200,7 @@ fn fixed_answer() -> Answered {
                 level: Level::Document,
                 kind: Kind::Detail,
             },
+            written: None,
             citations: vec![
                 citation(3, quote),
                 citation(3, &"Its dough is **very** wet. ".repeat(8)),

@@ -30,3 +30,5 @@ mod tidy;
 mod tree_quality;
 #[cfg(test)]
 mod vault;
+#[cfg(test)]
+mod written;

@@ -11,13 +11,14 @@ const LAYERS: [&str; 11] = [
 /// Side roads, and the last layer that each may import.
 const SIDE_ROADS: [(&str, &str); 2] = [("eval", "answer"), ("train", "model")];
 /// Crates that belong to some layers only.
-const RESERVED: [(&str, &[&str]); 7] = [
+const RESERVED: [(&str, &[&str]); 8] = [
     ("candle_core", &["ops", "model", "train"]),
     ("candle_nn", &["ops", "model", "train"]),
     ("sled", &["store"]),
     ("tantivy", &["store"]),
     ("ratatui", &["tui"]),
     ("plotters", &["cli"]),
+    ("ureq", &["cli"]),
     ("anyhow", &["cli", "train"]),
 ];
 const MAX_LINES: usize = 500;
