@@ -35,6 +35,13 @@ impl Endpoint<'_> {
     /// # Errors
     /// When there is no answer; the message names the URL and a remedy.
     pub fn ask(&self, prompt: &Prompt) -> Result<String> {
+        let url = self.url;
+        if !["http://", "https://"]
+            .iter()
+            .any(|own| url.starts_with(own))
+        {
+            bail!("{url} is no URL of an endpoint; give one such as http://localhost:11434/v1");
+        }
         let waiting = spinner(&format!("{} writes", self.model));
         let mut request = json!({
             "model": self.model,
@@ -90,9 +97,6 @@ impl Endpoint<'_> {
                 "{url} did not answer within {} s; check that it is running, or take a smaller model",
                 self.patience.as_secs_f32()
             ),
-            Err(Error::BadUri(_)) => {
-                bail!("{url} is no URL of an endpoint; give one such as http://localhost:11434/v1")
-            }
             Err(Error::Http(_)) => {
                 bail!("{url} or the key in {KEY} holds characters that cannot be sent; correct it")
             }
@@ -285,7 +289,7 @@ mod tests {
         let closed = format!("http://{}/v1", listener.local_addr().expect("has one"));
         drop(listener);
         check(&closed, None, "nothing listens");
-        check("not a url", None, "cannot be sent");
+        check("localhost:11434", None, "http://localhost:11434/v1");
         check("ftp://127.0.0.1/v1", None, "http://localhost:11434/v1");
         check(&closed, Some("two\nlines"), KEY);
     }
