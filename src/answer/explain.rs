@@ -150,26 +150,8 @@ fn parts(ranking: &Ranking, ranked: &RankedPassage) -> Vec<Part> {
             weights.granule,
             "its single words mean what is asked",
         ),
-        added(
-            "tree",
-            own.tree,
-            match own.tree {
-                0.0 => "not asked, since links are followed or the tree says nothing".to_owned(),
-                adds if adds > 0.0 => "the question descends the tree to its entity".to_owned(),
-                _ => "the question descends the tree elsewhere".to_owned(),
-            },
-        ),
-        added(
-            "near",
-            own.near,
-            match own.near > 0.0 {
-                true => "a passage of another document that is near to it scores well".to_owned(),
-                false => {
-                    "not asked, since links are followed, or no passage near to it scores well"
-                        .to_owned()
-                }
-            },
-        ),
+        added("tree", own.tree, tree_words(own.tree).to_owned()),
+        added("near", own.near, near_words(own.near).to_owned()),
         added(
             "links",
             own.links,
@@ -190,6 +172,23 @@ fn parts(ranking: &Ranking, ranked: &RankedPassage) -> Vec<Part> {
             },
         ),
     ]
+}
+
+/// What the tree adds, in words.
+fn tree_words(adds: f32) -> &'static str {
+    match adds {
+        0.0 => "not asked, since links are followed or the tree says nothing",
+        adds if adds > 0.0 => "the question descends the tree to its entity",
+        _ => "the question descends the tree elsewhere",
+    }
+}
+
+/// What near passages add, in words.
+fn near_words(adds: f32) -> &'static str {
+    match adds > 0.0 {
+        true => "a passage of another document that is near to it scores well",
+        false => "not asked, since links are followed, or no passage near to it scores well",
+    }
 }
 
 /// A z-score in words.

@@ -61,7 +61,7 @@ impl FusionWeights {
         bm25: 1.0,
         passage: 0.7,
         granule: 1.0,
-        tree: 0.4,
+        tree: 0.3,
         near: 0.8,
         link: 0.35,
         reader: 0.5,

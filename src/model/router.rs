@@ -128,3 +128,60 @@ pub(super) fn largest(states: &[f32], hidden: usize) -> Vec<f32> {
     }
     largest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two features each: what is asked for by name is of that size.
+    fn router() -> Router {
+        let mut weight = vec![0.0; 3 * N_SIZE_FEATURES];
+        for size in 0..N_SIZES {
+            weight[size * N_SIZE_FEATURES + size] = 4.0;
+        }
+        Router {
+            kind: LinearHead {
+                weight: Vec::new(),
+                bias: [0.0; 3],
+            },
+            size: LinearHead {
+                weight,
+                bias: [0.0; 3],
+            },
+        }
+    }
+
+    #[test]
+    fn the_likeliest_size_answers() {
+        let check = |kinds: [f32; 3], named: usize, expected: usize| {
+            let mut features = [0.0; N_SIZE_FEATURES];
+            features[named] = 1.0;
+            let weights = router().weights(kinds, &features);
+            assert!(
+                (weights.iter().sum::<f32>() - 1.0).abs() < 1e-5,
+                "{weights:?}"
+            );
+            assert_eq!(favoured(weights), expected, "{kinds:?} {named}");
+        };
+        check([0.8, 0.1, 0.1], 2, 0);
+        check([0.1, 0.8, 0.1], 0, 1);
+        check([0.1, 0.8, 0.1], 1, 2);
+        check([0.1, 0.8, 0.1], 2, 3);
+        check([0.1, 0.1, 0.8], 0, 3);
+        // A section and its document count together against a passage.
+        assert_eq!(favoured([0.4, 0.35, 0.25, 0.0]), 1);
+        assert_eq!(favoured([0.4, 0.2, 0.25, 0.15]), 2);
+    }
+
+    #[test]
+    fn probabilities_add_up_however_large_the_logits() {
+        let head = LinearHead {
+            weight: vec![500.0, 0.0, -500.0],
+            bias: [0.0, 1.0, 0.0],
+        };
+        let [first, second, third] = head.probabilities(&[1.0]);
+        assert!((first + second + third - 1.0).abs() < 1e-5);
+        assert!(first > 0.999 && third >= 0.0, "{first} {second} {third}");
+        assert_eq!(largest(&[1.0, -2.0, 0.5, 3.0], 2), [1.0, 3.0]);
+    }
+}

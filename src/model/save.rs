@@ -22,15 +22,6 @@ use crate::ops::granule_keys::KEY_DIMENSIONS;
 /// The global blocks' file, where the model has any.
 pub const GLOBAL_FILE: &str = "global.safetensors";
 
-/// Every other file of a model's folder but `config.json`; the reader's and the router's may be missing.
-pub const FILES: [&str; 5] = [
-    "model.safetensors",
-    "granules.safetensors",
-    "reader.safetensors",
-    ROUTER_FILE,
-    "tokenizer.json",
-];
-
 type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// Writes f32 tensors as a weight file: matrices in int8 with a scale a row, the rest as they are.

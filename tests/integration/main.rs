@@ -25,6 +25,8 @@ mod questions;
 #[cfg(test)]
 mod ranking;
 #[cfg(test)]
+mod surroundings;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod tree_quality;

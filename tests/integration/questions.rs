@@ -80,6 +80,26 @@ fn evidence_is_among_the_first_five_notes_for_nine_in_ten() {
     assert!(found >= 72, "{found} of {asked}; missed: {missed:#?}");
 }
 
+/// A detail stands in a passage, a concept in a section or a document, a synthesis is spread over a node.
+#[test]
+fn questions_are_answered_at_their_level() {
+    let snapshot = snapshot();
+    let (mut kinds, mut levels) = (0, 0);
+    for question in questions() {
+        let ranking = ranking_of(&snapshot, &question.question);
+        let (kind, expected) = match question.kind.as_str() {
+            "detail" => (Kind::Detail, Level::Passage..=Level::Passage),
+            "concept" => (Kind::Concept, Level::Document..=Level::Section),
+            _ => (Kind::Synthesis, Level::Domain..=Level::Entity),
+        };
+        let level = ranking.route(None).expect("has a level").level;
+        kinds += usize::from(ranking.kind() == kind);
+        levels += usize::from(expected.contains(&level));
+    }
+    assert!(kinds >= 84, "{kinds} of 120 kinds");
+    assert!(levels >= 80, "{levels} of 120 levels");
+}
+
 /// The joint reader moves the best passages, eight where the ranking is clear and else twenty, and no others; what a
 /// link led to is not lowered.
 #[test]
