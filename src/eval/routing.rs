@@ -153,7 +153,7 @@ fn router<'a>(
     let (mut kinds, mut sizes) = (written.clone(), Examples::default());
     for asked in vaults {
         // What names a section, a document or a node asks for a concept; some of them say so without drowning the others.
-        let concepts = asked.kinds.iter().step_by(recipe.names_step);
+        let concepts = asked.kinds.iter().step_by(recipe.names_step.max(1));
         for features in concepts {
             kinds.classes.push(Kind::Concept as usize);
             kinds.features.push(features.clone());
