@@ -32,7 +32,7 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
         for (start, piece) in unwrapped.split_sentence_bound_indices() {
             let first = open.take().unwrap_or(start);
             let end = start + piece.len();
-            if end < unwrapped.len() && only_looks_ended(&unwrapped[first..end]) {
+            if only_looks_ended(&unwrapped[first..end], &unwrapped[end..]) {
                 open = Some(first);
             } else {
                 found.extend(trimmed(
@@ -71,7 +71,15 @@ fn paragraphs(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-fn only_looks_ended(sentence: &str) -> bool {
+/// Whether what follows still belongs to the sentence.
+fn only_looks_ended(sentence: &str, rest: &str) -> bool {
+    if rest.is_empty() {
+        return false;
+    }
+    // A mark amid letters is part of an address: `?id=` ends nothing.
+    if sentence.ends_with(['?', '!']) && rest.starts_with(|own: char| own.is_ascii_alphanumeric()) {
+        return true;
+    }
     let Some(stem) = sentence.trim_end().strip_suffix('.') else {
         return false;
     };
@@ -112,5 +120,10 @@ mod tests {
             &["面包需要时间。", "酵母也是！", "对吗？"],
         );
         check("  \n\n ", &[]);
+        check(
+            "See [it](obsidian://show?id=git!x). Why? Because.",
+            &["See [it](obsidian://show?id=git!x).", "Why?", "Because."],
+        );
+        check("真的?是的", &["真的?", "是的"]);
     }
 }
