@@ -1,36 +1,72 @@
-//! `shas eval`: a table a set, or JSON; of folders the ranking, of files the answers.
+//! `shas eval`: a table a set, one of all in Markdown, or JSON; of folders the ranking, of files the answers.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clap::Args;
 
-use super::{Common, commands, indexing::Bar, output, output::say, paths};
+use super::{Common, commands, indexing::Bar, markdown, output, output::say, paths};
 use crate::{
-    corpus::BeirOptions,
+    corpus::{BeirOptions, Split},
     eval::{AnswersReport, EvalOptions, Report, evaluate, evaluate_answers},
     model::Encoder,
 };
 
-pub fn run(common: &Common, folders: &[PathBuf], options: &EvalOptions) -> Result<()> {
+/// What `shas eval` takes.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Folders with corpus.jsonl, queries.jsonl and qrels/test.tsv; or files: .json in SQuAD's layout, .jsonl of
+    /// questions with evidence from the folder `vault` beside it
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Join consecutive turns into passages of about 170 words
+    #[arg(long)]
+    merge_turns: bool,
+    /// Ask the first 400 questions behind their document's title
+    #[arg(long)]
+    title_questions: bool,
+    /// Count every gain as 1
+    #[arg(long)]
+    binary: bool,
+    /// Print one Markdown table of the rankings and one of the answers
+    #[arg(long)]
+    markdown: bool,
+}
+
+pub fn run(common: &Common, args: &EvalArgs) -> Result<()> {
+    let options = EvalOptions {
+        beir: BeirOptions {
+            split: Split::Test,
+            merge_turns: args.merge_turns,
+            title_questions: args.title_questions,
+        },
+        binary: args.binary,
+        fast: common.fast,
+    };
     let encoder = commands::encoder(common)?;
+    let (mut rankings, mut answered) = (Vec::new(), Vec::new());
     let mut reports = Vec::new();
-    for folder in folders {
+    for folder in &args.folders {
         if folder.is_file() {
-            let report = answers(common, folder, &encoder, options)?;
-            if !common.json {
+            let report = answers(common, folder, &encoder, &options)?;
+            if !common.json && !args.markdown {
                 print_answers(&report);
             }
-            reports.push(serde_json::to_value(report)?);
+            reports.push(serde_json::to_value(&report)?);
+            answered.push(report);
             continue;
         }
-        let report = one(common, folder, &encoder, options)?;
-        if !common.json {
+        let report = one(common, folder, &encoder, &options)?;
+        if !common.json && !args.markdown {
             print(&report);
         }
-        reports.push(serde_json::to_value(report)?);
+        reports.push(serde_json::to_value(&report)?);
+        rankings.push(report);
     }
-    if common.json {
-        output::json(&reports)?;
+    match (common.json, args.markdown) {
+        (true, _) => output::json(&reports)?,
+        (false, true) => say!("{}", markdown::tables(&rankings, &answered)),
+        (false, false) => {}
     }
     Ok(())
 }
@@ -101,7 +137,7 @@ fn print(report: &Report) {
 fn print_answers(report: &AnswersReport) {
     say!("{}: {} questions", report.set, report.n_questions);
     say!(
-        "  {:<9} {:>8} {:>6} {:>9} {:>6} {:>7} {:>6} {:>9} {:>6} {:>6} {:>7}",
+        "  {:<9} {:>8} {:>6} {:>9} {:>6} {:>7} {:>6} {:>9} {:>6} {:>6} {:>6} {:>6} {:>7}",
         "",
         "holds@1",
         "@3",
@@ -110,6 +146,8 @@ fn print_answers(report: &AnswersReport) {
         "notes",
         "all",
         "evidence",
+        "kinds",
+        "levels",
         "AUC",
         "kept",
         "caught"
@@ -120,7 +158,7 @@ fn print_answers(report: &AnswersReport) {
     };
     for (system, own) in &report.systems {
         say!(
-            "  {system:<9} {:>8} {:>6} {:>9} {:>6} {:>7} {:>6} {:>9} {:>6} {:>6} {:>7}",
+            "  {system:<9} {:>8} {:>6} {:>9} {:>6} {:>7} {:>6} {:>9} {:>6} {:>6} {:>6} {:>6} {:>7}",
             shown(own.holds_first),
             shown(own.holds_three),
             shown(own.overlaps_first),
@@ -128,6 +166,8 @@ fn print_answers(report: &AnswersReport) {
             shown(own.notes),
             shown(own.all_notes),
             shown(own.evidence),
+            shown(own.kinds),
+            shown(own.levels),
             shown(own.support_auc),
             shown(own.kept),
             shown(own.caught)

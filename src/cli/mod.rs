@@ -13,6 +13,7 @@ mod indexing;
 mod inspect;
 mod inspect_text;
 mod llm;
+mod markdown;
 mod node_names;
 mod output;
 mod paths;
@@ -189,23 +190,9 @@ enum Command {
     },
     /// Measure ranking on sets in the BEIR layout, and answers on sets of questions
     #[command(
-        after_help = "Example: shas eval data/scifact data/hotpotqa-100 --json; shas eval corpora/questions.jsonl"
+        after_help = "Example: shas eval data/scifact data/hotpotqa-100 --markdown; shas eval corpora/questions.jsonl"
     )]
-    Eval {
-        /// Folders with corpus.jsonl, queries.jsonl and qrels/test.tsv; or files: .json in SQuAD's layout, .jsonl of
-        /// questions with evidence from the folder `vault` beside it
-        #[arg(required = true)]
-        folders: Vec<PathBuf>,
-        /// Join consecutive turns into passages of about 170 words
-        #[arg(long)]
-        merge_turns: bool,
-        /// Ask the first 400 questions behind their document's title
-        #[arg(long)]
-        title_questions: bool,
-        /// Count every gain as 1
-        #[arg(long)]
-        binary: bool,
-    },
+    Eval(eval::EvalArgs),
     /// Measure the tree on gold taxonomies, beside what others make of the same vectors
     ///
     /// Groups are compared with the classes at every depth, cut at their number: the widest group is split, from the top
@@ -318,23 +305,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Tree(args) => tree::run(common, args),
         Command::Status { state } => status::status(common, *state),
         Command::Doctor => status::doctor(common),
-        Command::Eval {
-            folders,
-            merge_turns,
-            title_questions,
-            binary,
-        } => {
-            let options = crate::eval::EvalOptions {
-                beir: crate::corpus::BeirOptions {
-                    split: crate::corpus::Split::Test,
-                    merge_turns: *merge_turns,
-                    title_questions: *title_questions,
-                },
-                binary: *binary,
-                fast: common.fast,
-            };
-            eval::run(common, folders, &options)
-        }
+        Command::Eval(args) => eval::run(common, args),
         Command::EvalTree(args) => eval_tree::run(common, args),
         Command::Train(args) => train::run(common, args),
         Command::ReadPdf { file } => read_pdf::run(file),

@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use super::EvalError;
 use crate::{
-    answer::{Answer, AnswerOptions, CITATIONS, Citation, SentenceWeights, answer},
+    answer::{Answer, AnswerOptions, CITATIONS, Citation, Kind, SentenceWeights, answer},
     corpus::{QaCorpus, QaQuestion, read_qa},
     ingest::{IndexOptions, Progress, index, index_documents},
     model::Encoder,
-    query::{Question, rank},
+    query::{Level, Question, rank},
     store::Snapshot,
 };
 
@@ -48,6 +48,10 @@ pub struct AnswerFigures {
     pub all_notes: f64,
     /// ... and the share of their evidence that quotes overlap.
     pub evidence: f64,
+    /// Over the questions that say their kind: how often the answer is of it, ...
+    pub kinds: f64,
+    /// ... and stands at its level: a detail in a passage, a concept in a section or document, a synthesis in the tree.
+    pub levels: f64,
     /// Over the questions at odd places: how often one that is answered has more support than one that is not.
     pub support_auc: f64,
     /// How many of those that are answered are said to be, ...
@@ -64,6 +68,8 @@ struct Judged {
     overlaps: Vec<bool>,
     /// Of evidence in several notes: notes and cited ones, evidence and overlapped pieces.
     several: Option<[usize; 4]>,
+    /// Where the question says its kind: whether the answer is of it, and at its level.
+    routed: Option<[bool; 2]>,
     support: f32,
     supported: bool,
 }
@@ -158,8 +164,26 @@ fn judge(question: &QaQuestion, answer: &Answer, is_odd: bool) -> Judged {
         holds: per_quote(holds),
         overlaps: per_quote(overlaps),
         several: (notes.len() > 1).then_some(several),
+        routed: question.kind.as_deref().and_then(kind_called).map(|kind| {
+            let level = match answer.answer.level {
+                Level::Passage | Level::Granule => Kind::Detail,
+                Level::Section | Level::Document => Kind::Concept,
+                Level::Entity | Level::Category | Level::Domain => Kind::Synthesis,
+            };
+            [answer.answer.kind == kind, level == kind]
+        }),
         support: answer.judgement.support,
         supported: answer.judgement.supported,
+    }
+}
+
+/// The kind of answers that a set calls so.
+fn kind_called(name: &str) -> Option<Kind> {
+    match name {
+        "detail" => Some(Kind::Detail),
+        "concept" => Some(Kind::Concept),
+        "synthesis" => Some(Kind::Synthesis),
+        _ => None,
     }
 }
 
@@ -201,6 +225,11 @@ fn figures(judged: &[Judged]) -> AnswerFigures {
     let mean = |of: &dyn Fn(&[usize; 4]) -> f64| {
         several.iter().map(of).sum::<f64>() / several.len() as f64
     };
+    let routed: Vec<[bool; 2]> = judged.iter().filter_map(|own| own.routed).collect();
+    let right = |which: usize| {
+        let count = routed.iter().filter(|own| own[which]).count();
+        count as f64 / routed.len() as f64
+    };
     let odd = |answerable: bool| -> Vec<&Judged> {
         let odd = judged.iter().filter(|own| own.is_odd);
         odd.filter(|own| own.is_answerable == answerable).collect()
@@ -220,6 +249,8 @@ fn figures(judged: &[Judged]) -> AnswerFigures {
         notes: mean(&|own| own[1] as f64 / own[0].max(1) as f64),
         all_notes: mean(&|own| f64::from(u8::from(own[0] == own[1]))),
         evidence: mean(&|own| own[3] as f64 / own[2].max(1) as f64),
+        kinds: right(0),
+        levels: right(1),
         support_auc: auc(&with, &without),
         kept: said(&with, true),
         caught: said(&without, false),
@@ -262,6 +293,7 @@ mod tests {
             holds: holds.to_vec(),
             overlaps: holds.to_vec(),
             several: is_answerable.then_some([2, 1, 4, 1]),
+            routed: is_answerable.then_some([holds[0], true]),
             support,
             supported: support > 0.5,
         };
@@ -284,6 +316,7 @@ mod tests {
             (figures.notes, figures.all_notes, figures.evidence),
             (0.5, 0.0, 0.25)
         );
+        assert_eq!((figures.kinds, figures.levels), (0.5, 1.0));
         assert_eq!(
             (figures.support_auc, figures.kept, figures.caught),
             (0.625, 0.5, 0.5)
