@@ -63,8 +63,9 @@ pub struct RouterRecipe {
     /// Questions of each size from a vault, at most, drawn by `seed`.
     pub of_each_size: usize,
     pub seed: u64,
-    /// Of the vaults' questions one in so many teaches kinds as well.
+    /// Of the vaults' questions one in so many teaches kinds as well, and of those that want several documents.
     pub names_step: usize,
+    pub several_step: usize,
     /// What squared weights cost in the two heads.
     pub kind_penalty: f64,
     pub size_penalty: f64,
@@ -152,12 +153,15 @@ fn router<'a>(
 ) -> Router {
     let (mut kinds, mut sizes) = (written.clone(), Examples::default());
     for asked in vaults {
-        // What names a section, a document or a node asks for a concept; some of them say so without drowning the others.
-        let concepts = asked.kinds.iter().step_by(recipe.names_step.max(1));
-        for features in concepts {
-            kinds.classes.push(Kind::Concept as usize);
-            kinds.features.push(features.clone());
-        }
+        // Some of a vault's names say what they want, too few to drown what was written for it; those that want several
+        // documents are rarer and need more.
+        let steps = [recipe.names_step, recipe.several_step].map(|own| own.max(1));
+        let several = |at: usize| usize::from(asked.kinds.classes[at] == Kind::Synthesis as usize);
+        let (some, _) = asked
+            .kinds
+            .split(|at| at.is_multiple_of(steps[several(at)]));
+        kinds.features.extend(some.features);
+        kinds.classes.extend(some.classes);
         let named = named(&asked.examples);
         let paraphrased = paraphrased(&named, recipe.seed);
         for own in [named, paraphrased] {
@@ -175,7 +179,7 @@ fn router<'a>(
 fn named(examples: &Examples) -> Examples {
     const NODE: usize = N_SIZES - 1;
     let per_size = N_SIZE_FEATURES / N_SIZES;
-    let is_met = |at: usize| examples.features[at][NODE * per_size + 2] == 1.0;
+    let is_met = |at: usize| examples.features[at][NODE * per_size + 2..].contains(&1.0);
     let (own, _) = examples.split(|at| examples.classes[at] != NODE || is_met(at));
     own
 }
@@ -229,7 +233,7 @@ struct Asked {
     /// What tells the sizes.
     examples: Examples,
     /// What tells the kinds.
-    kinds: Vec<Vec<f32>>,
+    kinds: Examples,
 }
 
 impl Asked {
@@ -244,27 +248,35 @@ impl Asked {
         let snapshot = Snapshot::open(&vault.index)?;
         let questions = questions(&snapshot, recipe);
         let weights = encoder.fusion(true);
-        let seen = questions.par_iter().map(|(question, _)| {
+        let seen = questions.par_iter().map(|own| {
+            let question = &own.text;
             let asked = Question::plain(question);
             let ranking = rank(&snapshot, encoder, &asked, &weights)?;
             let sizes = ranking.size_features.to_vec();
             Ok((sizes, encoder.kind_features(question)?))
         });
         let seen: Vec<_> = seen.collect::<Result<_, QueryError>>()?;
-        let (features, kinds) = seen.into_iter().unzip();
+        let (sizes, kinds) = seen.into_iter().unzip();
+        let kind = |own: &Made| match own.wants_several {
+            true => Kind::Synthesis as usize,
+            false => Kind::Concept as usize,
+        };
         Ok(Self {
             examples: Examples {
-                features,
-                classes: questions.into_iter().map(|(_, size)| size).collect(),
+                features: sizes,
+                classes: questions.iter().map(|own| own.size).collect(),
             },
-            kinds,
+            kinds: Examples {
+                features: kinds,
+                classes: questions.iter().map(kind).collect(),
+            },
         })
     }
 
     fn figures(&self, vault: &RoutedVault, router: &Router) -> VaultFigures {
         let mut counts = [[0.0; 2]; N_SIZES];
         let asked = self.examples.features.iter().zip(&self.examples.classes);
-        for ((features, &size), kinds) in asked.zip(&self.kinds) {
+        for ((features, &size), kinds) in asked.zip(&self.kinds.features) {
             let mut sizes = [0.0; N_SIZE_FEATURES];
             sizes.copy_from_slice(features);
             let weights = router.weights(router.kind.probabilities(kinds), &sizes);
@@ -276,15 +288,23 @@ impl Asked {
         let [asked, right] = [0, 1].map(|at| counts.iter().map(|own| own[at]).sum::<f64>());
         VaultFigures {
             name: name.map_or_else(String::new, |own| own.to_string_lossy().into_owned()),
-            n_questions: self.kinds.len(),
+            n_questions: self.kinds.classes.len(),
             levels: counts.map(|[asked, right]| right / f64::max(asked, 1.0)),
             all: right / f64::max(asked, 1.0),
         }
     }
 }
 
-/// Questions made of a vault's names, and the size of what each wants: 0 for a section, 1 for a document, 2 for a node.
-fn questions(snapshot: &Snapshot, recipe: &RouterRecipe) -> Vec<(String, usize)> {
+/// A question made of a vault's names.
+struct Made {
+    text: String,
+    /// 0 for a section, 1 for a document, 2 for a node.
+    size: usize,
+    /// Whether its words say that the documents of a node are wanted; a bare name does not.
+    wants_several: bool,
+}
+
+fn questions(snapshot: &Snapshot, recipe: &RouterRecipe) -> Vec<Made> {
     let names = Names::of(snapshot);
     let mut random = StdRng::seed_from_u64(recipe.seed);
     let mut questions = Vec::new();
@@ -292,9 +312,12 @@ fn questions(snapshot: &Snapshot, recipe: &RouterRecipe) -> Vec<(String, usize)>
         let drawn = names.choose_multiple(&mut random, recipe.of_each_size);
         for (name, form) in drawn.zip(forms.into_iter().cycle()) {
             let filled = marks.iter().zip(name);
-            let question =
-                filled.fold(form.to_owned(), |form, (mark, own)| form.replace(mark, own));
-            questions.push((question, size));
+            let text = filled.fold(form.to_owned(), |form, (mark, own)| form.replace(mark, own));
+            questions.push(Made {
+                text,
+                size,
+                wants_several: size == N_SIZES - 1 && form.contains(' '),
+            });
         }
     };
     draw(&names.sections, SECTION_FORMS, &["{t}", "{h}"], 0);

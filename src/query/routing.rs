@@ -97,15 +97,23 @@ pub fn size_features(
             features[3] = features[3].max(f32::from(u8::from(2.0 * shared == both)));
         }
     }
-    // A title that is a folder's or a tag's name as well means its document.
+    // A folder's or a tag's bare name means what stands there, unless it is a title as well.
+    let said = text.trim().to_lowercase();
+    let documents = attention.levels.iter().flat_map(|own| &own.nodes);
+    let mut groups = documents.flat_map(|node| match node.target {
+        Target::Document(document) => groups(&snapshot.body.documents[document]),
+        _ => Vec::new(),
+    });
+    if groups.any(|own| own.to_lowercase() == said) {
+        features[IS_NODE] = 1.0;
+    }
     if features[IS_DOCUMENT] > 0.0 {
         features[IS_NODE] = 0.0;
     }
     features
 }
 
-/// What a question may call something of this size in what is attended to; a node goes by the folders and tags of its
-/// documents as well.
+/// What a question may call something of this size in what is attended to.
 fn names(snapshot: &Snapshot, node: &NodeAttention, size: usize) -> Vec<String> {
     let record = |document: usize| &snapshot.body.documents[document];
     match (size, node.target) {
@@ -118,7 +126,6 @@ fn names(snapshot: &Snapshot, node: &NodeAttention, size: usize) -> Vec<String> 
             }
         }
         (2, Target::Document(document)) => vec![record(document).title.clone()],
-        (3, Target::Document(document)) => groups(record(document)),
         (3, Target::Node(id)) => {
             let node = snapshot.body.tree.node(id);
             node.map(|node| node.name.clone()).into_iter().collect()
