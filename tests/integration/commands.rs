@@ -101,7 +101,9 @@ fn ask_explains_and_climbs_and_says_what_it_does_not_know() {
     let names: Vec<&str> = names.filter_map(|part| part["name"].as_str()).collect();
     assert_eq!(
         names,
-        ["bm25", "passage", "granule", "tree", "links", "reader"]
+        [
+            "bm25", "passage", "granule", "tree", "near", "links", "reader"
+        ]
     );
     assert!(first["granules"]["neighbours"].is_number() && first["levels"].is_array());
     let printed = shas(&[
