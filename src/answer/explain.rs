@@ -206,13 +206,8 @@ fn against_the_others(deviations: f32) -> &'static str {
 pub(super) fn nodes_above(snapshot: &Snapshot, document: usize) -> Vec<&Node> {
     let tree = &snapshot.body.tree;
     let id = snapshot.body.documents[document].id;
-    let mut own = tree.nodes.iter().find(|node| node.documents.contains(&id));
-    let mut above = Vec::new();
-    while let Some(node) = own {
-        above.insert(0, node);
-        own = node.parent.and_then(|parent| tree.node(parent));
-    }
-    above
+    let entity = tree.nodes.iter().find(|node| node.documents.contains(&id));
+    entity.map_or_else(Vec::new, |entity| tree.path(entity))
 }
 
 /// The attention of each level to what holds the candidate.

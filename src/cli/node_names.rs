@@ -132,13 +132,8 @@ fn hexadecimal(id: u64) -> String {
 
 /// The names of the nodes above a node and its own.
 fn path(tree: &Tree, node: &Node) -> String {
-    let mut names = vec![node.name.as_str()];
-    let mut above = node.parent.and_then(|parent| tree.node(parent));
-    while let Some(parent) = above {
-        names.push(&parent.name);
-        above = parent.parent.and_then(|parent| tree.node(parent));
-    }
-    names.reverse();
+    let path = tree.path(node).into_iter();
+    let names: Vec<&str> = path.map(|own| own.name.as_str()).collect();
     names.join("/")
 }
 

@@ -18,7 +18,7 @@ use crate::{
     corpus::{QaCorpus, QaQuestion, read_qa},
     ingest::{IndexOptions, Progress, index, index_documents},
     model::Encoder,
-    query::{Level, Question, rank},
+    query::{Question, rank},
     store::Snapshot,
 };
 
@@ -165,12 +165,8 @@ fn judge(question: &QaQuestion, answer: &Answer, is_odd: bool) -> Judged {
         overlaps: per_quote(overlaps),
         several: (notes.len() > 1).then_some(several),
         routed: question.kind.as_deref().and_then(kind_called).map(|kind| {
-            let level = match answer.answer.level {
-                Level::Passage | Level::Granule => Kind::Detail,
-                Level::Section | Level::Document => Kind::Concept,
-                Level::Entity | Level::Category | Level::Domain => Kind::Synthesis,
-            };
-            [answer.answer.kind == kind, level == kind]
+            let own = &answer.answer;
+            [own.kind == kind, own.level.kind() == kind]
         }),
         support: answer.judgement.support,
         supported: answer.judgement.supported,

@@ -26,10 +26,6 @@ pub enum Kind {
     Synthesis,
 }
 
-impl Kind {
-    pub const ALL: [Self; 3] = [Self::Detail, Self::Concept, Self::Synthesis];
-}
-
 /// Sizes of what a concept may be: a section, a document, a node of the tree.
 pub const N_SIZES: usize = 3;
 /// What is known of each size: see `query::routing`.

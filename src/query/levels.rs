@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::model::router::Kind;
+
 /// A level of the pyramid, broadest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +27,15 @@ impl Level {
         Self::Section,
         Self::Passage,
     ];
+
+    /// The kind of answer that stands at it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Passage | Self::Granule => Kind::Detail,
+            Self::Section | Self::Document => Kind::Concept,
+            Self::Entity | Self::Category | Self::Domain => Kind::Synthesis,
+        }
+    }
 
     /// The level's name, as in JSON.
     pub fn name(self) -> &'static str {

@@ -120,14 +120,11 @@ impl Ranking {
     /// The kind of answer that is wanted.
     pub fn kind(&self) -> Kind {
         let [_, concept, synthesis] = self.query.kinds;
-        match self.route(None).map(|own| own.level) {
-            None | Some(Level::Passage | Level::Granule) => Kind::Detail,
-            Some(Level::Section | Level::Document) => Kind::Concept,
+        match self.route(None).map(|own| own.level.kind()) {
             // What a node is about is a concept as well.
-            Some(Level::Domain | Level::Category | Level::Entity) if synthesis < concept => {
-                Kind::Concept
-            }
-            Some(Level::Domain | Level::Category | Level::Entity) => Kind::Synthesis,
+            Some(Kind::Synthesis) if synthesis < concept => Kind::Concept,
+            Some(kind) => kind,
+            None => Kind::Detail,
         }
     }
 

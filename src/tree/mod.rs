@@ -165,6 +165,15 @@ impl Tree {
         of(&self.by_id[found.ok()?])
     }
 
+    /// A node and those above it, broadest first.
+    pub fn path(&self, node: &Node) -> Vec<&Node> {
+        let own = self.node(node.id);
+        let above = |node: &&Node| node.parent.and_then(|parent| self.node(parent));
+        let mut path: Vec<&Node> = std::iter::successors(own, above).collect();
+        path.reverse();
+        path
+    }
+
     /// Index of every node, by id.
     pub fn places(&self) -> HashMap<u64, usize> {
         let nodes = self.nodes.iter().enumerate();
