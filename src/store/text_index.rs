@@ -7,7 +7,7 @@ use std::{
 
 use tantivy::{
     DocAddress, DocId, DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher,
-    SegmentReader, TERMINATED, TantivyDocument, Term,
+    SegmentReader, TERMINATED, TantivyDocument, TantivyError, Term,
     collector::{DocSetCollector, TopDocs},
     columnar::Column,
     directory::MmapDirectory,
@@ -19,7 +19,7 @@ use tantivy::{
 use super::{
     StoreError,
     analyzer::{ANALYZER, analyzer},
-    spelling,
+    lock, spelling,
 };
 
 /// Memory that the writer may fill before it flushes.
@@ -69,11 +69,14 @@ impl TextWriter {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, source))?;
         let (schema, fields) = schema();
-        let directory = MmapDirectory::open(folder).map_err(tantivy::TantivyError::from)?;
+        let directory = MmapDirectory::open(folder).map_err(TantivyError::from)?;
         let index = Index::open_or_create(directory, schema)?;
         index.tokenizers().register(ANALYZER, analyzer());
         // One thread keeps the order of units, and so every tie in a ranking, the same in each run.
-        let writer = index.writer_with_num_threads(1, WRITER_BYTES)?;
+        let writer = lock::patiently(
+            || index.writer_with_num_threads(1, WRITER_BYTES),
+            |error| matches!(error, TantivyError::LockFailure(..)),
+        )?;
         Ok(Self { writer, fields })
     }
 
@@ -229,7 +232,7 @@ impl TextReader {
         for &document in documents {
             let term = Term::from_field_u64(self.fields.document, u64::from(document));
             let own = postings.read_postings(&term, IndexRecordOption::Basic);
-            let Some(mut own) = own.map_err(tantivy::TantivyError::from)? else {
+            let Some(mut own) = own.map_err(TantivyError::from)? else {
                 continue;
             };
             while own.doc() != TERMINATED {

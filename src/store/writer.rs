@@ -23,7 +23,7 @@ mod publishing;
 use std::{
     collections::HashMap,
     convert::Infallible,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -37,7 +37,7 @@ use super::{
     FORMAT_VERSION, StoreError,
     blobs::{BlobBuilder, Blobs},
     edits,
-    lock::WriterLock,
+    lock::{self, WriterLock},
     records::{DocumentRecord, FileRecord, LinkRecord},
     segment::{Segment, SegmentBuilder},
     snapshot::{blob_path, segment_path},
@@ -122,8 +122,11 @@ impl StoreWriter {
         let lock = WriterLock::take(folder, purpose)?;
         let database = sled::Config::default()
             .path(folder.join("sled"))
-            .cache_capacity(CACHE_BYTES)
-            .open()?;
+            .cache_capacity(CACHE_BYTES);
+        let database = lock::patiently(
+            || database.open(),
+            |error| matches!(error, sled::Error::Io(source) if source.kind() == io::ErrorKind::Other),
+        )?;
         let meta = database.open_tree("meta")?;
         expect(&meta, folder, "format", &FORMAT_VERSION.to_string())?;
         expect(&meta, folder, "model", model)?;
