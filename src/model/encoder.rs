@@ -18,7 +18,7 @@ use super::{
     },
     granule::{GranuleHead, GranuleTables},
     int8_trunk::Int8Trunk,
-    layers::{Layers, MAX_TOKENS_IN_MEMORY},
+    layers::Layers,
     packed::PackedBatch,
     reader::Reader,
     router::Router,
@@ -35,8 +35,10 @@ use crate::{
     text::Tokenizer,
 };
 
-/// Passages whose states are held at once: 100 MB at most, however long a document is.
+/// Passages of small documents whose states are held at once: 100 MB at most.
 const BATCH_PASSAGES: usize = 256;
+/// Passages of a long document that go through the layers at once, for each thread: their states stay in the cache.
+const STREAMED_PASSAGES: usize = 16;
 
 /// What the model reads of one passage.
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +153,6 @@ impl Encoder {
                 global,
                 least_passages: config.global.as_ref().map_or(0, |own| own.least_passages),
                 hidden: config.hidden_size,
-                max_tokens_in_memory: MAX_TOKENS_IN_MEMORY,
             },
             reader: OnceLock::new(),
             folder: folder.to_owned(),
@@ -289,7 +290,8 @@ impl Encoder {
 
     /// Encodes a document of any length, of which it holds one batch at a time.
     fn encode_long(&self, passages: &[PassageInput]) -> Result<Vec<PassageEncoding>, ModelError> {
-        let parts: Vec<&[PassageInput]> = passages.chunks(BATCH_PASSAGES).collect();
+        let n_streamed = (STREAMED_PASSAGES * rayon::current_num_threads()).min(BATCH_PASSAGES);
+        let parts: Vec<&[PassageInput]> = passages.chunks(n_streamed).collect();
         let batches: Vec<PackedBatch> = parts.iter().map(|part| packed(part)).collect();
         let mut encodings = Vec::with_capacity(passages.len());
         self.layers.stream(&batches, |at, states| {

@@ -3,13 +3,12 @@
 //! Small documents share a batch. A long one is streamed: some hundred passages at a time go through the layers, its
 //! states wait in memory or in a file, and only its latents (some 150 bytes a token) are held whole.
 
-use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom, Write},
-    ops::Range,
-};
+mod waiting;
+
+use std::ops::Range;
 
 use rayon::prelude::*;
+use waiting::{Place, Waiting};
 
 use super::{
     ModelError,
@@ -17,9 +16,6 @@ use super::{
     packed::PackedBatch,
     trunk::Trunk,
 };
-
-/// Tokens of a document whose states wait in memory, at most: 400 MB.
-pub const MAX_TOKENS_IN_MEMORY: usize = 1 << 18;
 
 /// The trunk and, where there are any, the global blocks behind its layers.
 pub struct Layers {
@@ -29,8 +25,6 @@ pub struct Layers {
     /// Documents of fewer passages pass the blocks unchanged, those of one in any case.
     pub least_passages: usize,
     pub hidden: usize,
-    /// Tokens of a document whose states wait in memory; those of a longer one wait in a file.
-    pub max_tokens_in_memory: usize,
 }
 
 impl Layers {
@@ -79,139 +73,86 @@ impl Layers {
     pub fn stream(
         &self,
         batches: &[PackedBatch],
+        finish: impl FnMut(usize, &[f32]),
+    ) -> Result<(), ModelError> {
+        let n_tokens: usize = batches.iter().map(|batch| batch.token_ids.len()).sum();
+        let place = match self.global.is_empty() {
+            true => Place::Nowhere,
+            false => Place::of(n_tokens * self.hidden)?,
+        };
+        self.stream_by(place, batches, finish)
+    }
+
+    /// The same, with states that wait in this place.
+    fn stream_by(
+        &self,
+        place: Place,
+        batches: &[PackedBatch],
         mut finish: impl FnMut(usize, &[f32]),
     ) -> Result<(), ModelError> {
-        // Without global blocks no states wait.
-        let waiting = batches.iter().filter(|_| !self.global.is_empty());
-        let n_tokens: usize = waiting.map(|batch| batch.token_ids.len()).sum();
+        let mut waiting = Waiting::new(place);
         let longest = batches.iter().map(|batch| longest(&batch.starts)).max();
-        let mut waiting = Waiting::new(
-            n_tokens * self.hidden,
-            n_tokens <= self.max_tokens_in_memory,
-        )?;
         let mut before: Option<Box<dyn Document + '_>> = None;
         let mut done = 0;
         for (block, layer) in self.global.iter().zip(GLOBAL_AFTER_LAYERS) {
             let mut reading = block.open(longest.unwrap_or(0));
-            self.pass(
-                batches,
-                &mut waiting,
-                before.as_deref(),
-                done..layer,
-                |at, waiting, states| {
-                    reading.read(states, &batches[at].starts)?;
-                    waiting.put(states)
-                },
-            )?;
+            self.each_batch(batches, |at, first_passage, values| {
+                let batch = &batches[at];
+                let states = waiting.take(values.clone())?;
+                self.advance(batch, first_passage, before.as_deref(), done..layer, states)?;
+                reading.read(states, &batch.starts)?;
+                waiting.keep(values)
+            })?;
             before = Some(reading.close()?);
             done = layer;
         }
         let last = done..self.trunk.n_layers();
-        self.pass(
-            batches,
-            &mut waiting,
-            before.as_deref(),
-            last,
-            |at, _, states| {
-                finish(at, states);
-                Ok(())
-            },
-        )
+        self.each_batch(batches, |at, first_passage, values| {
+            let states = waiting.take(values)?;
+            let before = before.as_deref();
+            self.advance(&batches[at], first_passage, before, last.clone(), states)?;
+            finish(at, states);
+            Ok(())
+        })
     }
 
-    /// Every batch through the global block before and through `layers`.
-    fn pass(
+    /// Calls `work` with the place of each batch, its first passage and the place of its states among all.
+    fn each_batch(
         &self,
         batches: &[PackedBatch],
-        waiting: &mut Waiting,
-        before: Option<&(dyn Document + '_)>,
-        layers: Range<usize>,
-        mut then: impl FnMut(usize, &mut Waiting, &[f32]) -> Result<(), ModelError>,
+        mut work: impl FnMut(usize, usize, Range<usize>) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
-        waiting.rewind();
-        let mut first_passage = 0;
+        let (mut first_passage, mut first) = (0, 0);
         for (at, batch) in batches.iter().enumerate() {
-            let mut states = vec![0.0; batch.token_ids.len() * self.hidden];
-            if let Some(document) = before {
-                waiting.get(&mut states)?;
-                document.attend(first_passage, &mut states, &batch.starts)?;
-            }
-            if !layers.is_empty() {
-                self.trunk.run(batch, layers.clone(), &mut states)?;
-            }
-            then(at, waiting, &states)?;
-            first_passage += batch.len();
+            let end = first + batch.token_ids.len() * self.hidden;
+            work(at, first_passage, first..end)?;
+            (first_passage, first) = (first_passage + batch.len(), end);
         }
         Ok(())
+    }
+
+    /// A batch through the global block `before` and through `layers`.
+    fn advance(
+        &self,
+        batch: &PackedBatch,
+        first_passage: usize,
+        before: Option<&(dyn Document + '_)>,
+        layers: Range<usize>,
+        states: &mut [f32],
+    ) -> Result<(), ModelError> {
+        if let Some(document) = before {
+            document.attend(first_passage, states, &batch.starts)?;
+        }
+        match layers.is_empty() {
+            true => Ok(()),
+            false => self.trunk.run(batch, layers, states),
+        }
     }
 }
 
 fn longest(starts: &[usize]) -> usize {
     let lengths = starts.windows(2).map(|border| border[1] - border[0]);
     lengths.max().unwrap_or(0)
-}
-
-/// States that wait for the next layers; they are read and written in order, each place read before it is written.
-struct Waiting {
-    place: Place,
-    /// Values read and written since the last rewind.
-    read: usize,
-    written: usize,
-}
-
-enum Place {
-    Memory(Vec<f32>),
-    /// A file without a name: it is gone when the process is.
-    File(File),
-}
-
-impl Waiting {
-    fn new(n_values: usize, in_memory: bool) -> Result<Self, ModelError> {
-        let place = match in_memory {
-            true => Place::Memory(vec![0.0; n_values]),
-            false => Place::File(tempfile::tempfile().map_err(ModelError::Waiting)?),
-        };
-        Ok(Self {
-            place,
-            read: 0,
-            written: 0,
-        })
-    }
-
-    fn rewind(&mut self) {
-        (self.read, self.written) = (0, 0);
-    }
-
-    fn get(&mut self, states: &mut [f32]) -> Result<(), ModelError> {
-        let first = self.read;
-        self.read += states.len();
-        match &mut self.place {
-            Place::Memory(all) => states.copy_from_slice(&all[first..self.read]),
-            Place::File(file) => file
-                .seek(position(first))
-                .and_then(|_| file.read_exact(bytemuck::cast_slice_mut(states)))
-                .map_err(ModelError::Waiting)?,
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, states: &[f32]) -> Result<(), ModelError> {
-        let first = self.written;
-        self.written += states.len();
-        match &mut self.place {
-            Place::Memory(all) => all[first..self.written].copy_from_slice(states),
-            Place::File(file) => file
-                .seek(position(first))
-                .and_then(|_| file.write_all(bytemuck::cast_slice(states)))
-                .map_err(ModelError::Waiting)?,
-        }
-        Ok(())
-    }
-}
-
-/// Where a value lies in the file.
-fn position(value: usize) -> SeekFrom {
-    SeekFrom::Start((value * size_of::<f32>()) as u64)
 }
 
 #[cfg(test)]

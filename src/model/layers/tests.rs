@@ -6,6 +6,7 @@ use crate::model::global::{
     tests::{HIDDEN, random_weights, small},
 };
 use candle_core::Device;
+use half::f16;
 
 /// Layers whose embedding is a hash of the token and its place, and that otherwise bend states a little.
 struct Bending;
@@ -52,7 +53,6 @@ fn layers(config: GlobalConfig, f32: bool) -> Layers {
         global: (0..3).map(block).collect(),
         least_passages: config.least_passages,
         hidden: HIDDEN,
-        max_tokens_in_memory: usize::MAX,
     }
 }
 
@@ -105,10 +105,10 @@ fn documents_of_few_passages_pass_unchanged() {
     }
 }
 
-fn streamed(layers: &Layers, parts: &[PackedBatch]) -> Vec<f32> {
+fn streamed(layers: &Layers, place: Place, parts: &[PackedBatch]) -> Vec<f32> {
     let mut states = Vec::new();
     layers
-        .stream(parts, |_, own| states.extend_from_slice(own))
+        .stream_by(place, parts, |_, own| states.extend_from_slice(own))
         .expect("streams");
     states
 }
@@ -121,12 +121,35 @@ fn long_document() -> Vec<PackedBatch> {
 
 #[test]
 fn streaming_equals_the_batch_bit_for_bit() {
-    let mut layers = layers(GlobalConfig::default(), false);
+    let layers = layers(GlobalConfig::default(), false);
     let parts = long_document();
     let whole = layers.forward(&join(&parts), &[0, 300]).expect("runs");
-    assert_eq!(streamed(&layers, &parts), whole);
-    layers.max_tokens_in_memory = 100;
-    assert_eq!(streamed(&layers, &parts), whole);
+    for place in [
+        Place::Memory(vec![0.0; whole.len()]),
+        Place::file().expect("opens"),
+    ] {
+        assert_eq!(streamed(&layers, place, &parts), whole);
+    }
+}
+
+#[test]
+fn streaming_in_halves_is_close_to_the_batch() {
+    let layers = layers(GlobalConfig::default(), false);
+    let parts = long_document();
+    let whole = layers.forward(&join(&parts), &[0, 300]).expect("runs");
+    let place = Place::Half(vec![f16::ZERO; whole.len()]);
+    let streamed = streamed(&layers, place, &parts);
+    // What the rounding adds is little, but it may tip a selection.
+    let cosine = |(a, b): (&[f32], &[f32])| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    let tokens = streamed.chunks_exact(HIDDEN);
+    let mut cosines: Vec<f32> = tokens.zip(whole.chunks_exact(HIDDEN)).map(cosine).collect();
+    cosines.sort_by(f32::total_cmp);
+    let at = |share: usize| cosines[cosines.len() * share / 100];
+    assert!(at(2) > 0.99 && at(50) > 0.999, "{} {}", at(2), at(50));
+    assert_ne!(streamed, whole);
 }
 
 #[test]
@@ -134,7 +157,8 @@ fn streaming_in_f32_equals_the_batch() {
     let layers = layers(GlobalConfig::default(), true);
     let parts = long_document();
     let whole = layers.forward(&join(&parts), &[0, 300]).expect("runs");
-    let streamed = streamed(&layers, &parts);
+    let place = Place::Memory(vec![0.0; whole.len()]);
+    let streamed = streamed(&layers, place, &parts);
     // Products of more rows are summed in another order.
     let apart = streamed.iter().zip(&whole).map(|(a, b)| (a - b).abs());
     let n_far = apart.filter(|apart| *apart > 1e-3).count();
