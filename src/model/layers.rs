@@ -1,7 +1,7 @@
 //! Local layers and global blocks in turn, over whole documents.
 //!
-//! Small documents share a batch. A long one is streamed: some hundred passages at a time go through the layers, its
-//! states wait in memory or in a file, and only its latents (some 150 bytes a token) are held whole.
+//! Small documents share a batch. A long one is streamed: as many passages as the cache holds go through the layers at a
+//! time, its states wait in memory or in a file, and only its latents (some 150 bytes a token) are held whole.
 
 mod waiting;
 

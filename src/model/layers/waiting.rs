@@ -41,10 +41,12 @@ impl Place {
     /// # Errors
     /// Where they need a file and there is no room for one.
     pub fn of(n_values: usize) -> Result<Self, ModelError> {
-        match n_values {
-            0..=MAX_EXACT => Ok(Self::Memory(vec![0.0; n_values])),
-            MAX_EXACT..=MAX_IN_MEMORY => Ok(Self::Half(vec![f16::ZERO; n_values])),
-            _ => Self::file(),
+        if n_values <= MAX_EXACT {
+            Ok(Self::Memory(vec![0.0; n_values]))
+        } else if n_values <= MAX_IN_MEMORY {
+            Ok(Self::Half(vec![f16::ZERO; n_values]))
+        } else {
+            Self::file()
         }
     }
 
