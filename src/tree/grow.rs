@@ -205,7 +205,7 @@ impl<'a> Growing<'a> {
             path: &[],
         });
         let groups: Vec<Group> = groups.collect();
-        let names = Namer::new(&all, &phrases, &[], &[]).names(&groups);
+        let names = Namer::new(&all, &phrases, &[], &[]).names_or_titles(&groups);
         let Some(node) = self.nodes.get_mut(&entity) else {
             return;
         };

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use super::{
     Edge, TreeDocument,
     index_notes::IndexNotes,
-    phrases::{Phrases, Share, Shares, phrases},
+    phrases::{LEAD_WEIGHT, Phrases, Share, Shares, phrases},
     words::is_cjk,
 };
 
 /// Phrases in a name, at most, and what one counts beside the first at least.
-const NAME_PHRASES: usize = 3;
+pub const NAME_PHRASES: usize = 3;
 const LEAST_SHARE: f32 = 0.35;
 /// What a phrase of one, two and three words counts: it says more than its words, but stands less often.
 const LENGTH_WEIGHTS: [f32; 3] = [1.0, 1.4, 1.5];
@@ -20,6 +20,10 @@ const LENGTH_WEIGHTS: [f32; 3] = [1.0, 1.4, 1.5];
 const INHERITED_WEIGHT: f32 = 0.1;
 /// A share that is too little to tell groups apart.
 const LITTLE: f32 = 0.02;
+/// What a phrase must be ahead of the whole library to say something, at most and as a part of what is possible: the
+/// words of a template that many notes follow name none of their groups. Logarithms.
+const MAX_AHEAD: f32 = 1.5;
+const PART_AHEAD: f32 = 0.5;
 
 /// A group to be named.
 pub struct Group<'a> {
@@ -55,7 +59,18 @@ impl<'a> Namer<'a> {
         }
     }
 
-    /// One name a group.
+    /// One name a group, the title of its first document where they share nothing that the library does not.
+    pub fn names_or_titles(&self, groups: &[Group]) -> Vec<String> {
+        let names = self.names(groups).into_iter().zip(groups);
+        names
+            .map(|(name, group)| match name.is_empty() {
+                true => self.documents[group.members[0]].title.to_owned(),
+                false => name,
+            })
+            .collect()
+    }
+
+    /// One name a group, empty where its documents share nothing that the library does not.
     pub fn names(&self, groups: &[Group]) -> Vec<String> {
         let mut of_parent: HashMap<usize, Vec<usize>> = HashMap::new();
         for (own, group) in groups.iter().enumerate() {
@@ -76,7 +91,7 @@ impl<'a> Namer<'a> {
             let first = self.documents[group.members[0]].title;
             let name = match title.filter(|own| !taken.contains(own)) {
                 Some(title) => title,
-                None if name.is_empty() => first.to_owned(),
+                None if name.is_empty() => return name,
                 None if taken.contains(&name) => format!("{name} ({first})"),
                 None => name,
             };
@@ -92,21 +107,25 @@ impl<'a> Namer<'a> {
         let inherited: BTreeSet<u32> = above
             .filter_map(|phrase| self.phrases.find(&phrase.key))
             .collect();
+        let possible = self.documents.len() as f32 / group.members.len() as f32;
+        let ahead = (PART_AHEAD * possible.ln()).min(MAX_AHEAD);
         let weight = |share: &Share| {
             let mean = |shares: &Shares| shares.of(share.phrase).map_or(0.0, |own| own.mean);
+            let log = |mean: f32| (mean + LITTLE).ln();
             let beside: f32 = siblings.iter().map(|own| mean(own)).sum();
             let beside = beside / siblings.len().max(1) as f32;
-            let elsewhere = beside.max(mean(&self.background));
-            let fresh = match inherited.contains(&share.phrase) {
-                true => INHERITED_WEIGHT,
-                false => 1.0,
-            };
-            let contrast = ((share.mean + LITTLE) / (elsewhere + LITTLE)).ln();
+            let apart = log(share.mean) - log(beside);
+            let inherited = inherited.contains(&share.phrase);
+            // What stands in most titles, tags or folders is meant as a name.
+            let given = share.mean > LEAD_WEIGHT && !inherited;
+            let ahead = if given { 0.0 } else { ahead };
+            let contrast = apart.min(log(share.mean) - log(mean(&self.background)) - ahead);
+            let fresh = if inherited { INHERITED_WEIGHT } else { 1.0 };
             share.even * length_weight(self.phrases.written(share.phrase)) * contrast * fresh
         };
         let scored = group.shares.iter();
         let scored = scored.map(|share| (weight(share), self.phrases.written(share.phrase)));
-        let mut scored: Vec<(f32, &str)> = scored.collect();
+        let mut scored: Vec<(f32, &str)> = scored.filter(|own| own.0 > 0.0).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
         let mut chosen: Vec<&str> = Vec::new();
         for (score, phrase) in &scored {
@@ -190,12 +209,42 @@ mod tests {
                 path,
             };
             let namer = Namer::new(&documents, &phrases, &[], &links);
-            assert_eq!(namer.names(&[group])[0], expected, "{members:?}");
+            assert_eq!(namer.names_or_titles(&[group])[0], expected, "{members:?}");
         };
         check(&[0, 1, 2, 3], &[], "Grains");
         check(&[0, 1, 2, 3, 4, 5], &[], "Everything");
         check(&[4], &[], "Basalt");
         check(&[1, 2, 3], &["Grains".to_owned()], "Rye, Spelt, Wheat");
         check(&[1, 2], &[], "Rye, Wheat");
+    }
+
+    #[test]
+    fn words_of_a_template_name_none_of_those_that_follow_it() {
+        let subjects = ["tab", "map", "rye", "ash"];
+        let owned: Vec<OwnedDocument> = (0..12)
+            .map(|at| {
+                let template = if at < 6 { "Mobile compatible." } else { "" };
+                let lead = "A sentence that is long enough to be the first of its text.";
+                OwnedDocument {
+                    id: at as u32,
+                    text: format!("{lead} All about {}. {template}", subjects[at / 3]),
+                    ..OwnedDocument::default()
+                }
+            })
+            .collect();
+        let documents: Vec<TreeDocument> = owned.iter().map(OwnedDocument::as_ref).collect();
+        let members: Vec<Vec<usize>> = (0..4).map(|own| (own * 3..own * 3 + 3).collect()).collect();
+        let mut phrases = Phrases::default();
+        let shares = phrases.shares(&documents, &members);
+        let top: Vec<(&Shares, usize)> = shares.iter().map(|own| (own, 3)).collect();
+        let groups = members.iter().zip(&shares).map(|(members, shares)| Group {
+            members,
+            shares,
+            parent: 0,
+            path: &[],
+        });
+        let groups: Vec<Group> = groups.collect();
+        let names = Namer::new(&documents, &phrases, &top, &[]).names(&groups);
+        assert_eq!(names, ["Tab", "Map", "Rye", "Ash"]);
     }
 }

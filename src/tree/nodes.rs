@@ -1,11 +1,13 @@
 //! The nodes of a tree whose documents are grouped: their names, summaries and vectors.
 
+use std::{cmp::Reverse, collections::HashMap};
+
 use rayon::prelude::*;
 
 use super::{
     Edge, Level, Node, Tree, TreeDocument,
     build::{Layer, dimensions, mean, members},
-    naming::{Group, Namer},
+    naming::{Group, NAME_PHRASES, Namer},
     phrases::{Phrases, Shares},
     summary::summary,
 };
@@ -63,7 +65,43 @@ pub fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tr
         paths_above = paths;
         above_of = &layer.assigned;
     }
-    Tree::new(nodes)
+    let mut tree = Tree::new(nodes);
+    name_by_parts(documents, &mut tree);
+    tree
+}
+
+/// Names what shares nothing: by the names of the largest nodes below, an entity by its most central document.
+fn name_by_parts(documents: &[TreeDocument], tree: &mut Tree) {
+    let by_id: HashMap<u32, &TreeDocument> = documents.iter().map(|own| (own.id, own)).collect();
+    // From the bottom up, so that what is below has a name.
+    for place in (0..tree.nodes.len()).rev() {
+        let node = &tree.nodes[place];
+        if !node.name.is_empty() {
+            continue;
+        }
+        let below = node.children.iter().filter_map(|child| tree.node(*child));
+        let mut below: Vec<&Node> = below.collect();
+        below.sort_by_key(|child| (Reverse(child.n_documents), child.id));
+        let mut phrases: Vec<&str> = Vec::new();
+        for phrase in below
+            .iter()
+            .filter_map(|child| child.name.split(", ").next())
+        {
+            if phrases.len() < NAME_PHRASES && !phrases.contains(&phrase) {
+                phrases.push(phrase);
+            }
+        }
+        let near = |document: &TreeDocument| -> f32 {
+            let vector = document.vector();
+            vector.iter().zip(&node.vector).map(|(a, b)| a * b).sum()
+        };
+        let own = node.documents.iter().filter_map(|own| by_id.get(own));
+        let central = own.max_by(|a, b| near(a).total_cmp(&near(b)));
+        tree.nodes[place].name = match central {
+            Some(document) => document.title.to_owned(),
+            None => phrases.join(", "),
+        };
+    }
 }
 
 /// What each group of each layer shares: of the lowest layer's its documents, of others what is below them.
@@ -133,4 +171,49 @@ pub fn id_of(level: Level, mut paths: Vec<&str>) -> u64 {
     });
     // 53 bits survive every JSON reader.
     hash >> 11
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::OwnedDocument;
+
+    #[test]
+    fn what_shares_nothing_is_named_by_its_parts() {
+        let node = |id: u64, level, name: &str, children: &[u64], documents: &[u32]| Node {
+            id,
+            level,
+            name: name.to_owned(),
+            summary: String::new(),
+            parent: None,
+            children: children.to_vec(),
+            documents: documents.to_vec(),
+            n_documents: id as u32,
+            vector: vec![0.0, 1.0],
+        };
+        let mut tree = Tree::new(vec![
+            node(9, Level::Domain, "", &[8], &[]),
+            node(8, Level::Category(0), "", &[3, 4, 5], &[]),
+            node(5, Level::Entity, "Rye, starter", &[], &[3]),
+            node(4, Level::Entity, "", &[], &[1, 2]),
+            node(3, Level::Entity, "Rye", &[], &[4]),
+        ]);
+        let document = |id, title: &str, vector: [f32; 2]| OwnedDocument {
+            id,
+            title: title.to_owned(),
+            vector: vector.to_vec(),
+            ..OwnedDocument::default()
+        };
+        let owned = [
+            document(1, "Far", [1.0, 0.0]),
+            document(2, "Near", [0.0, 1.0]),
+        ];
+        let documents: Vec<TreeDocument> = owned.iter().map(OwnedDocument::as_ref).collect();
+        name_by_parts(&documents, &mut tree);
+        let name = |id| tree.node(id).map(|node| node.name.as_str());
+        assert_eq!(
+            [4, 8, 9].map(name),
+            [Some("Near"), Some("Rye, Near"), Some("Rye")]
+        );
+    }
 }

@@ -13,9 +13,9 @@ use super::{
     words::{is_cjk, is_number, is_stop_word, plain, singular},
 };
 
-/// What a phrase counts in a title or a tag, in the sentence that says what a document is about, and in the text.
+/// What a phrase counts in a title, a tag or a folder, in the sentence that says what a document is about, and in the text.
 const TITLE_WEIGHT: f32 = 1.5;
-const LEAD_WEIGHT: f32 = 1.0;
+pub const LEAD_WEIGHT: f32 = 1.0;
 const TEXT_WEIGHT: f32 = 0.4;
 /// Text of a document that is searched for phrases, in bytes.
 pub const TEXT_BYTES: usize = 4_000;
@@ -192,7 +192,15 @@ fn shared(documents: &[TreeDocument], group: &[usize]) -> Vec<(String, Found)> {
 fn of_document(document: &TreeDocument) -> HashMap<String, (f32, String)> {
     let mut found: HashMap<String, (f32, String)> = HashMap::new();
     let mut take = |text: &str, weight: f32| {
-        for Phrase { key, written } in phrases(text) {
+        let mut all = phrases(text);
+        if all.is_empty() && weight == TITLE_WEIGHT {
+            // A folder may be called `People`, which in a sentence names nothing.
+            all.push(Phrase {
+                key: text.to_lowercase(),
+                written: text.to_owned(),
+            });
+        }
+        for Phrase { key, written } in all {
             match found.get_mut(&key) {
                 // A word is written in a text as it is elsewhere, in a title perhaps with a capital.
                 Some(held) => held.1 = written,
@@ -202,11 +210,13 @@ fn of_document(document: &TreeDocument) -> HashMap<String, (f32, String)> {
     };
     // From the heaviest place to the lightest.
     take(document.title, TITLE_WEIGHT);
-    for part in document.tags.iter().flat_map(|tag| tag.split('/')) {
+    let folder = document.path.rsplit('/').nth(1);
+    let tags = document.tags.iter().flat_map(|tag| tag.split('/'));
+    for part in tags.chain(folder) {
         take(&part.replace(['-', '_'], " "), TITLE_WEIGHT);
     }
     let text = plain(&document.text());
-    let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
+    let text = &text[..word_boundary(&text, TEXT_BYTES)];
     let (lead, rest) = text.split_at(lead_end(text));
     take(lead, LEAD_WEIGHT);
     take(rest, TEXT_WEIGHT);
@@ -215,9 +225,19 @@ fn of_document(document: &TreeDocument) -> HashMap<String, (f32, String)> {
 
 /// Where the first sentence ends that is more than a heading.
 fn lead_end(text: &str) -> usize {
-    let [least, most] = LEAD_BYTES.map(|bytes| text.floor_char_boundary(bytes));
+    let [least, most] = LEAD_BYTES.map(|bytes| word_boundary(text, bytes));
     let ends = text[least..most].find(['.', '。', '!', '?', '！', '？']);
     ends.map_or(most, |at| least + at)
+}
+
+/// Where a text may be cut after at most `bytes` without halving a word.
+fn word_boundary(text: &str, bytes: usize) -> usize {
+    let end = text.floor_char_boundary(bytes);
+    let joins = |own: char| own.is_alphanumeric() && !is_cjk(own);
+    if !text[end..].starts_with(joins) {
+        return end;
+    }
+    text[..end].trim_end_matches(joins).len()
 }
 
 /// One to three words in a row that could name something; of Chinese two to four characters.
@@ -294,6 +314,19 @@ mod tests {
         check("Oven, the starter", &["oven", "starter"]);
         check("茶道的历史", &["茶道", "历史"]);
         check("有限元", &["有限", "限元", "有限元"]);
+    }
+
+    #[test]
+    fn no_word_is_halved() {
+        for (text, bytes, expected) in [
+            ("by the author", 10, "by the "),
+            ("by the author", 6, "by the"),
+            ("by the author", 99, "by the author"),
+            ("author", 3, ""),
+            ("茶道的历史", 7, "茶道"),
+        ] {
+            assert_eq!(&text[..word_boundary(text, bytes)], expected);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub fn is_stop_word(word: &str) -> bool {
     WORDS.contains(word)
 }
 
-/// `text` without front matter, code, markup and addresses; link texts stay.
+/// `text` without front matter, comments, code, markup and addresses; link texts stay.
 pub fn plain(text: &str) -> String {
     let body = match text
         .strip_prefix("---\n")
@@ -25,7 +25,7 @@ pub fn plain(text: &str) -> String {
     };
     let mut plain = String::with_capacity(body.len());
     let mut in_code = false;
-    for line in body.lines() {
+    for line in without_comments(body).lines() {
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
         } else if !in_code && !line.starts_with('|') {
@@ -34,6 +34,24 @@ pub fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+/// A text without what stands between the marks of HTML's and of Obsidian's comments.
+fn without_comments(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['<', '%']) {
+        let (before, after) = rest.split_at(at);
+        shown.push_str(before);
+        let comment = enclosed(after, "<!--", "-->").map(|inner| inner.len() + 7);
+        let comment = comment.or_else(|| Some(enclosed(after, "%%", "%%")?.len() + 4));
+        if comment.is_none() {
+            shown.push_str(&after[..1]);
+        }
+        rest = &after[comment.unwrap_or(1)..];
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// A line without bare addresses of the web and of mail.
@@ -139,6 +157,10 @@ mod tests {
         check(
             "```\ncode\n```\n[shown](http://a.b/c) <b>bold</b> https://c.d/e crust",
             &["shown", "bold", "crust"],
+        );
+        check(
+            "%% Begin: %%\nCrust <!-- not\nthis --> is 5% of <i>bread</i> %% or\nmore %%, and 10%% open",
+            &["crust", "bread", "open"],
         );
         check("Galaxies, lens and series", &["galaxy", "lens", "sery"]);
         check("茶道历史", &["茶道", "道历", "历史"]);

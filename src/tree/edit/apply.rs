@@ -352,7 +352,7 @@ impl Editing<'_> {
             path: &path,
         });
         let groups: Vec<Named> = groups.collect();
-        let names = Namer::new(&all, &phrases, &[], &[]).names(&groups);
+        let names = Namer::new(&all, &phrases, &[], &[]).names_or_titles(&groups);
         names.into_iter().nth(own?)
     }
 
