@@ -193,7 +193,8 @@ fn of_document(document: &TreeDocument) -> HashMap<String, (f32, String)> {
     let mut found: HashMap<String, (f32, String)> = HashMap::new();
     let mut take = |text: &str, weight: f32| {
         let mut all = phrases(text);
-        if all.is_empty() && weight == TITLE_WEIGHT {
+        let is_given = weight == TITLE_WEIGHT && text.chars().any(char::is_alphabetic);
+        if all.is_empty() && is_given {
             // A folder may be called `People`, which in a sentence names nothing.
             all.push(Phrase {
                 key: text.to_lowercase(),
@@ -278,6 +279,8 @@ pub fn phrases(text: &str) -> Vec<Phrase> {
 
 /// A word and its singular in lower case, if it could name something.
 fn naming_word(word: &str) -> Option<(&str, String)> {
+    // Emphasis with underscores counts as part of a word.
+    let word = word.trim_matches('_');
     let lower = word.to_lowercase();
     let names = lower.chars().count() > 2
         && !is_stop_word(&lower)
@@ -311,7 +314,7 @@ mod tests {
             assert_eq!(keys, expected, "{text}");
         };
         check("Rye breads", &["rye", "rye bread", "bread"]);
-        check("Oven, the starter", &["oven", "starter"]);
+        check("_Oven_, the starter", &["oven", "starter"]);
         check("茶道的历史", &["茶道", "历史"]);
         check("有限元", &["有限", "限元", "有限元"]);
     }

@@ -29,7 +29,7 @@ pub fn plain(text: &str) -> String {
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
         } else if !in_code && !line.starts_with('|') {
-            plain_line(&without_addresses(line), &mut plain);
+            plain.push_str(&without_addresses(&plain_line(line)));
             plain.push('\n');
         }
     }
@@ -58,11 +58,12 @@ fn without_comments(text: &str) -> String {
 fn without_addresses(line: &str) -> String {
     let words = line.split_inclusive(' ');
     words
-        .filter(|word| !word.starts_with("http") && !word.contains('@'))
+        .filter(|word| !word.contains("://") && !word.contains('@'))
         .collect()
 }
 
-fn plain_line(line: &str, plain: &mut String) {
+fn plain_line(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
     let mut rest = line.trim_start_matches(['#', '>', '-', '*', ' ', '\t']);
     while let Some(at) = rest.find(['[', '<', '`', '*', '$', '^']) {
         plain.push_str(&rest[..at]);
@@ -84,6 +85,7 @@ fn plain_line(line: &str, plain: &mut String) {
         rest = &after[length..];
     }
     plain.push_str(rest);
+    plain
 }
 
 fn enclosed<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
@@ -155,7 +157,7 @@ mod tests {
             &["rye", "bread", "starter", "rise"],
         );
         check(
-            "```\ncode\n```\n[shown](http://a.b/c) <b>bold</b> https://c.d/e crust",
+            "```\ncode\n```\n[shown](http://a.b/c) <b>bold</b> (https://c.d/e) crust",
             &["shown", "bold", "crust"],
         );
         check(
