@@ -1,12 +1,15 @@
 //! What a question costs: encoding it, scanning vectors, attending to granules, and all of it on an index.
 //!
-//! `cargo bench --bench reading [-- INDEX]` measures the parts, each beside the plain form that defines it; with an
-//! index folder, also whole questions on it (those of the bundled set).
+//! `cargo bench --bench reading [-- INDEX [QUESTIONS]]` measures the parts, each beside the plain form that defines it;
+//! with an index folder, also whole questions on it: the bundled ones, or the `question` of each line of a file.
 
 #[path = "support.rs"]
 mod support;
 
-use std::{convert::Infallible, path::Path};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+};
 
 use half::f16;
 use rayon::prelude::*;
@@ -18,7 +21,7 @@ use shas::{
         simd::{Instructions, Isa, Kernel},
     },
     query::{
-        self, FusionWeights,
+        self,
         dense::{QueryVector, nearest_by_document, nearest_exact},
     },
     store::Snapshot,
@@ -34,14 +37,15 @@ const TOKENS: usize = 12;
 const NEAREST: usize = 200;
 
 fn main() -> Result<()> {
-    let index = std::env::args().skip(1).find(|own| own != "--bench");
+    let mut arguments = std::env::args().skip(1).filter(|own| own != "--bench");
+    let (index, questions_file) = (arguments.next(), arguments.next());
     let encoder = Encoder::load(&project().join("assets/model"))?;
     println!(
         "{} threads, {}",
         rayon::current_num_threads(),
         Instructions::best().name()
     );
-    let questions = questions()?;
+    let questions = questions(questions_file.map(PathBuf::from))?;
     encode(&encoder, &questions)?;
     scan()?;
     attend_granules()?;
@@ -54,8 +58,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn questions() -> Result<Vec<String>> {
-    let lines = std::fs::read_to_string(project().join("corpora/questions.jsonl"))?;
+fn questions(file: Option<PathBuf>) -> Result<Vec<String>> {
+    let file = file.unwrap_or_else(|| project().join("corpora/questions.jsonl"));
+    let lines = std::fs::read_to_string(file)?;
     lines
         .lines()
         .map(|line| {
@@ -199,29 +204,31 @@ fn scan_by_document(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]
     Ok(())
 }
 
-/// Whole questions, from the words to the cited answer.
+/// Whole questions, from the words to the cited answer, and no further than the ranking.
 fn ask(snapshot: &Snapshot, encoder: &Encoder, questions: &[String]) -> Result<()> {
-    let ask = |question: &String| -> std::result::Result<_, query::QueryError> {
-        let ranking = query::rank(
-            snapshot,
-            encoder,
-            &query::Question::plain(question),
-            &FusionWeights::default(),
-        )?;
-        answer::answer(
-            snapshot,
-            encoder,
-            question,
-            &ranking,
-            &answer::AnswerOptions::default(),
-        )
+    let rank = |question: &str, fast: bool| {
+        let asked = query::Question::plain(question);
+        query::rank(snapshot, encoder, &asked, &encoder.fusion(fast))
+    };
+    let ask = |question: &str, fast: bool| {
+        let ranking = rank(question, fast)?;
+        let options = answer::AnswerOptions::default();
+        answer::answer(snapshot, encoder, question, &ranking, &options)
     };
     // The first round warms the page cache.
     for question in questions {
-        ask(question)?;
+        ask(question, false)?;
     }
-    let times = questions.iter().map(|question| seconds(|| ask(question)));
-    report("asking, warm", times.collect::<Result<_>>()?);
+    type Run<'a> = &'a dyn Fn(&str) -> std::result::Result<(), query::QueryError>;
+    let times = |run: Run| -> Result<Vec<f64>> {
+        questions
+            .iter()
+            .map(|question| seconds(|| run(question)))
+            .collect()
+    };
+    report("search", times(&|own| rank(own, true).map(drop))?);
+    report("ask --fast", times(&|own| ask(own, true).map(drop))?);
+    report("ask", times(&|own| ask(own, false).map(drop))?);
     Ok(())
 }
 
