@@ -69,7 +69,7 @@ fn the_tree_has_the_designed_levels() {
     assert!((2..=3).contains(&domains), "{domains} domains");
 }
 
-/// Notes of one folder belong together: most of each domain's notes come from one of them.
+/// Notes of one subject belong together: of each category's notes that lie in a subject's folder, most lie in one.
 #[test]
 fn domains_follow_the_subjects() {
     let snapshot = snapshot();
@@ -91,12 +91,11 @@ fn domains_follow_the_subjects() {
                     .unwrap_or("")
             })
             .collect();
-        let most = ["Astronomy", "Bread", "Music"]
-            .map(|subject| folders.iter().filter(|folder| **folder == subject).count())
-            .into_iter()
-            .max()
-            .unwrap_or(0);
-        assert!(most * 10 >= folders.len() * 7, "{}: {folders:?}", node.name);
+        let counts = ["Astronomy", "Bread", "Music"]
+            .map(|subject| folders.iter().filter(|folder| **folder == subject).count());
+        let (most, all) = (counts.into_iter().max(), counts.iter().sum::<usize>());
+        let is_clear = most.is_some_and(|most| all > 0 && most * 10 >= all * 8);
+        assert!(is_clear, "{}: {folders:?}", node.name);
     }
 }
 
