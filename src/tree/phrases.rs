@@ -23,9 +23,14 @@ pub const TEXT_BYTES: usize = 4_000;
 const LEAD_BYTES: [usize; 2] = [40, 300];
 /// Words of a phrase, and characters of a Chinese one, at most.
 const MAX_WORDS: usize = 3;
-const MAX_CHARACTERS: usize = 4;
+const MAX_CHARACTERS: usize = 6;
 /// Characters that join words and are in none that names something.
 const JOINING_CHARACTERS: &str = "的了和与在是及等为其这以由从也而或并将被于";
+/// Characters that no Chinese phrase which names something begins with, and that none ends with.
+const NO_FIRST_CHARACTERS: &str = "个们一让";
+const NO_LAST_CHARACTERS: &str = "个们一上中里后时";
+/// A Chinese phrase of which a longer one takes so much of its weight is but a part of that.
+const PART_SHARE: f32 = 0.7;
 /// Groups whose texts are read before what was found is numbered.
 const WAVE_GROUPS: usize = 2_048;
 /// Phrases that a group keeps, at most, and fewer than which are too few to drop any.
@@ -178,6 +183,7 @@ fn shared(documents: &[TreeDocument], group: &[usize]) -> Vec<(String, Found)> {
             found.documents += 1;
         }
     }
+    drop_parts(&mut all);
     let n_shared = all.values().filter(|found| found.documents > 1).count();
     if n_shared >= MIN_PHRASES {
         all.retain(|_, found| found.documents > 1);
@@ -186,6 +192,30 @@ fn shared(documents: &[TreeDocument], group: &[usize]) -> Vec<(String, Found)> {
     all.sort_unstable_by(|a, b| b.1.weight.total_cmp(&a.1.weight).then(a.0.cmp(&b.0)));
     all.truncate(MAX_PHRASES);
     all
+}
+
+/// Drops Chinese phrases that hardly stand outside of a longer one: what `网页剪藏` is to `网页剪藏器`.
+fn drop_parts(all: &mut HashMap<String, Found>) {
+    let mut parts: Vec<String> = Vec::new();
+    for (key, found) in all.iter() {
+        let ends = key.chars().next().zip(key.chars().next_back());
+        let Some((first, last)) = ends.filter(|(first, last)| is_cjk(*first) && is_cjk(*last))
+        else {
+            continue;
+        };
+        let within = [
+            &key[first.len_utf8()..],
+            &key[..key.len() - last.len_utf8()],
+        ];
+        let is_part = |part: &&str| {
+            let own = all.get(*part);
+            own.is_some_and(|own| found.weight >= PART_SHARE * own.weight)
+        };
+        parts.extend(within.into_iter().filter(is_part).map(str::to_owned));
+    }
+    for part in parts {
+        all.remove(&part);
+    }
 }
 
 /// What each phrase of a document counts: where it stands at best.
@@ -292,7 +322,12 @@ fn naming_word(word: &str) -> Option<(&str, String)> {
 fn character_phrases(run: &str, found: &mut Vec<Phrase>) {
     let characters: Vec<char> = run.chars().collect();
     for length in 2..=MAX_CHARACTERS {
-        for window in characters.windows(length) {
+        let windows = characters.windows(length);
+        let whole = windows.filter(|window| {
+            !NO_FIRST_CHARACTERS.contains(window[0])
+                && !NO_LAST_CHARACTERS.contains(window[length - 1])
+        });
+        for window in whole {
             let written: String = window.iter().collect();
             found.push(Phrase {
                 key: written.clone(),
@@ -317,6 +352,23 @@ mod tests {
         check("_Oven_, the starter", &["oven", "starter"]);
         check("茶道的历史", &["茶道", "历史"]);
         check("有限元", &["有限", "限元", "有限元"]);
+        check("数据库中", &["数据", "据库", "数据库"]);
+    }
+
+    #[test]
+    fn a_chinese_phrase_within_a_longer_one_is_none() {
+        let document = |own: &str| OwnedDocument {
+            title: own.to_owned(),
+            ..OwnedDocument::default()
+        };
+        let owned = ["网页剪藏器", "用网页剪藏器", "网页"].map(document);
+        let documents: Vec<TreeDocument> = owned.iter().map(OwnedDocument::as_ref).collect();
+        let mut phrases = Phrases::default();
+        phrases.shares(&documents, &[vec![0, 1, 2]]);
+        let is_known = |key| phrases.find(key).is_some();
+        // What also stands alone stays.
+        assert!(is_known("网页剪藏器") && is_known("网页"));
+        assert!(!is_known("网页剪藏") && !is_known("剪藏"));
     }
 
     #[test]

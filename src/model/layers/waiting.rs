@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
 };
 
@@ -27,7 +27,7 @@ pub struct Waiting {
 
 /// Where states wait.
 pub enum Place {
-    /// No layers come later.
+    /// Every batch goes through all layers at once.
     Nowhere,
     Memory(Vec<f32>),
     Half(Vec<f16>),
@@ -82,14 +82,11 @@ impl Waiting {
             }
             Place::File(file) => {
                 let mut bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.batch);
-                file.seek(position(&values)).map_err(ModelError::Waiting)?;
+                let length = bytes.len() as u64;
                 // Before anything is kept the file ends early.
-                while !bytes.is_empty() {
-                    match file.read(bytes).map_err(ModelError::Waiting)? {
-                        0 => break,
-                        n_bytes => bytes = &mut bytes[n_bytes..],
-                    }
-                }
+                file.seek(position(&values))
+                    .and_then(|_| io::copy(&mut file.take(length), &mut bytes))
+                    .map_err(ModelError::Waiting)?;
             }
         }
         Ok(&mut self.batch)
