@@ -103,7 +103,9 @@ impl<'a> Namer<'a> {
 
     /// The phrases that say most of what tells a group from its siblings and from the whole library.
     fn contrastive(&self, group: &Group, siblings: &[&Shares]) -> String {
-        let above = group.path.iter().flat_map(|name| phrases(name));
+        // An only child is what its parent is, and may be called so.
+        let above = group.path.iter().filter(|_| !siblings.is_empty());
+        let above = above.flat_map(|name| phrases(name));
         let inherited: BTreeSet<u32> = above
             .filter_map(|phrase| self.phrases.find(&phrase.key))
             .collect();
