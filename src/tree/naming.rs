@@ -16,8 +16,9 @@ pub const NAME_PHRASES: usize = 3;
 const LEAST_SHARE: f32 = 0.35;
 /// What a phrase of one, two and three words counts: it says more than its words, but stands less often.
 const LENGTH_WEIGHTS: [f32; 3] = [1.0, 1.4, 1.5];
-/// What a phrase counts that already names a node above.
+/// What a phrase counts that already names a node above, and where the group is all that the node above it is.
 const INHERITED_WEIGHT: f32 = 0.1;
+const ONLY_CHILD_WEIGHT: f32 = 0.3;
 /// A share that is too little to tell groups apart.
 const LITTLE: f32 = 0.02;
 /// What a phrase must be ahead of the whole library to say something, at most and as a part of what is possible: the
@@ -103,9 +104,7 @@ impl<'a> Namer<'a> {
 
     /// The phrases that say most of what tells a group from its siblings and from the whole library.
     fn contrastive(&self, group: &Group, siblings: &[&Shares]) -> String {
-        // An only child is what its parent is, and may be called so.
-        let above = group.path.iter().filter(|_| !siblings.is_empty());
-        let above = above.flat_map(|name| phrases(name));
+        let above = group.path.iter().flat_map(|name| phrases(name));
         let inherited: BTreeSet<u32> = above
             .filter_map(|phrase| self.phrases.find(&phrase.key))
             .collect();
@@ -122,7 +121,11 @@ impl<'a> Namer<'a> {
             let given = share.mean > LEAD_WEIGHT && !inherited;
             let ahead = if given { 0.0 } else { ahead };
             let contrast = apart.min(log(share.mean) - log(mean(&self.background)) - ahead);
-            let fresh = if inherited { INHERITED_WEIGHT } else { 1.0 };
+            let fresh = match inherited {
+                false => 1.0,
+                true if siblings.is_empty() => ONLY_CHILD_WEIGHT,
+                true => INHERITED_WEIGHT,
+            };
             share.even * length_weight(self.phrases.written(share.phrase)) * contrast * fresh
         };
         let scored = group.shares.iter();
