@@ -1,6 +1,6 @@
 //! The nodes of a tree whose documents are grouped: their names, summaries and vectors.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::cmp::Reverse;
 
 use rayon::prelude::*;
 
@@ -11,6 +11,7 @@ use super::{
     phrases::{Phrases, Shares},
     summary::summary,
 };
+use crate::ops::similarity::product;
 
 /// Nodes of all layers, top-down, with names contrastive against siblings.
 pub fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tree {
@@ -46,8 +47,10 @@ pub fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tr
         let fresh = fresh.map(|(group, name)| {
             let vector = mean(documents, group.members, dimensions);
             let summary = summary(documents, group.members, &vector, (&phrases, group.shares));
+            let is_nameless = name.is_empty() && layer.level == Level::Entity;
+            let central = || central(documents, group.members, &vector).to_owned();
             Node {
-                name,
+                name: if is_nameless { central() } else { name },
                 summary,
                 ..node(documents, layer.level, group.members, vector)
             }
@@ -66,13 +69,19 @@ pub fn nodes(documents: &[TreeDocument], links: &[Edge], layers: &[Layer]) -> Tr
         above_of = &layer.assigned;
     }
     let mut tree = Tree::new(nodes);
-    name_by_parts(documents, &mut tree);
+    name_by_parts(&mut tree);
     tree
 }
 
-/// Names what shares nothing: by the names of the largest nodes below, an entity by its most central document.
-fn name_by_parts(documents: &[TreeDocument], tree: &mut Tree) {
-    let by_id: HashMap<u32, &TreeDocument> = documents.iter().map(|own| (own.id, own)).collect();
+/// The title of the document nearest to the mean of its entity, whose documents share nothing else to name it by.
+fn central<'a>(documents: &'a [TreeDocument], members: &[usize], mean: &[f32]) -> &'a str {
+    let near = |own: &usize| product(&documents[*own].vector(), mean);
+    let nearest = members.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
+    nearest.map_or("", |own| documents[*own].title)
+}
+
+/// Names what shares nothing by the names of the largest nodes below.
+fn name_by_parts(tree: &mut Tree) {
     // From the bottom up, so that what is below has a name.
     for place in (0..tree.nodes.len()).rev() {
         let node = &tree.nodes[place];
@@ -91,16 +100,7 @@ fn name_by_parts(documents: &[TreeDocument], tree: &mut Tree) {
                 phrases.push(phrase);
             }
         }
-        let near = |document: &TreeDocument| -> f32 {
-            let vector = document.vector();
-            vector.iter().zip(&node.vector).map(|(a, b)| a * b).sum()
-        };
-        let own = node.documents.iter().filter_map(|own| by_id.get(own));
-        let central = own.max_by(|a, b| near(a).total_cmp(&near(b)));
-        tree.nodes[place].name = match central {
-            Some(document) => document.title.to_owned(),
-            None => phrases.join(", "),
-        };
+        tree.nodes[place].name = phrases.join(", ");
     }
 }
 
@@ -191,13 +191,6 @@ mod tests {
             n_documents: id as u32,
             vector: vec![0.0, 1.0],
         };
-        let mut tree = Tree::new(vec![
-            node(9, Level::Domain, "", &[8], &[]),
-            node(8, Level::Category(0), "", &[3, 4, 5], &[]),
-            node(5, Level::Entity, "Rye, starter", &[], &[3]),
-            node(4, Level::Entity, "", &[], &[1, 2]),
-            node(3, Level::Entity, "Rye", &[], &[4]),
-        ]);
         let document = |id, title: &str, vector: [f32; 2]| OwnedDocument {
             id,
             title: title.to_owned(),
@@ -209,7 +202,15 @@ mod tests {
             document(2, "Near", [0.0, 1.0]),
         ];
         let documents: Vec<TreeDocument> = owned.iter().map(OwnedDocument::as_ref).collect();
-        name_by_parts(&documents, &mut tree);
+        let nearest = central(&documents, &[0, 1], &[0.0, 1.0]);
+        let mut tree = Tree::new(vec![
+            node(9, Level::Domain, "", &[8], &[]),
+            node(8, Level::Category(0), "", &[3, 4, 5], &[]),
+            node(5, Level::Entity, "Rye, starter", &[], &[3]),
+            node(4, Level::Entity, nearest, &[], &[1, 2]),
+            node(3, Level::Entity, "Rye", &[], &[4]),
+        ]);
+        name_by_parts(&mut tree);
         let name = |id| tree.node(id).map(|node| node.name.as_str());
         assert_eq!(
             [4, 8, 9].map(name),

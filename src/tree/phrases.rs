@@ -223,9 +223,8 @@ fn of_document(document: &TreeDocument) -> HashMap<String, (f32, String)> {
     let mut found: HashMap<String, (f32, String)> = HashMap::new();
     let mut take = |text: &str, weight: f32| {
         let mut all = phrases(text);
-        let n_letters = text.chars().filter(|own| own.is_alphabetic()).count();
-        let is_given = weight == TITLE_WEIGHT && n_letters > 2;
-        if all.is_empty() && is_given {
+        let n_letters = || text.chars().filter(|own| own.is_alphabetic()).count();
+        if all.is_empty() && weight == TITLE_WEIGHT && n_letters() > 2 {
             // A folder may be called `People`, which in a sentence names nothing.
             all.push(Phrase {
                 key: text.to_lowercase(),

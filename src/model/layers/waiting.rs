@@ -73,13 +73,9 @@ impl Waiting {
         match &mut self.place {
             Place::Memory(all) => return Ok(&mut all[values]),
             Place::Nowhere => {}
-            Place::Half(all) => {
-                let parts = self.batch.par_chunks_mut(CONVERTED);
-                let kept = all[values].par_chunks(CONVERTED);
-                parts
-                    .zip(kept)
-                    .for_each(|(part, kept)| kept.convert_to_f32_slice(part));
-            }
+            Place::Half(all) => convert(&all[values], &mut self.batch, |kept, own| {
+                kept.convert_to_f32_slice(own);
+            }),
             Place::File(file) => {
                 let mut bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.batch);
                 let length = bytes.len() as u64;
@@ -97,11 +93,9 @@ impl Waiting {
         match &mut self.place {
             Place::Nowhere | Place::Memory(_) => Ok(()),
             Place::Half(all) => {
-                let parts = self.batch.par_chunks(CONVERTED);
-                let kept = all[values].par_chunks_mut(CONVERTED);
-                parts
-                    .zip(kept)
-                    .for_each(|(part, kept)| kept.convert_from_f32_slice(part));
+                convert(&self.batch, &mut all[values], |own, kept| {
+                    kept.convert_from_f32_slice(own);
+                });
                 Ok(())
             }
             Place::File(file) => file
@@ -110,6 +104,14 @@ impl Waiting {
                 .map_err(ModelError::Waiting),
         }
     }
+}
+
+/// Converts values by all threads, each some at a time.
+fn convert<A: Sync, B: Send>(from: &[A], into: &mut [B], some: impl Fn(&[A], &mut [B]) + Sync) {
+    let parts = from.par_chunks(CONVERTED);
+    parts
+        .zip(into.par_chunks_mut(CONVERTED))
+        .for_each(|(from, into)| some(from, into));
 }
 
 /// Where values lie in the file.
