@@ -173,4 +173,13 @@ fn print_answers(report: &AnswersReport) {
             shown(own.caught)
         );
     }
+    if let Some(own) = &report.spans {
+        say!(
+            "  the reader's span in the question's paragraph: exact {}, F1 {}; a paragraph that answers against one that \
+             does not: AUC {}",
+            shown(own.exact),
+            shown(own.f1),
+            shown(own.relevance_auc)
+        );
+    }
 }

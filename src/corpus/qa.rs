@@ -45,6 +45,9 @@ pub struct QaQuestion {
     /// What all has to be quoted.
     #[serde(default)]
     pub evidence: Vec<QaEvidence>,
+    /// Which of the set's documents it was asked of, where it brings some.
+    #[serde(skip)]
+    pub document: Option<usize>,
 }
 
 /// A piece of a note.
@@ -120,8 +123,9 @@ fn of_squad(squad: Squad) -> QaSet {
     for article in squad.data {
         for paragraph in article.paragraphs {
             let blocks = paragraphs(&paragraph.context, 0..paragraph.context.len());
+            let document = documents.len();
             documents.push(Document {
-                path: format!("{}#{}", article.title, documents.len()),
+                path: format!("{}#{document}", article.title),
                 title: article.title.replace('_', " "),
                 origin: Origin::Extracted(Vec::new()),
                 text: paragraph.context,
@@ -135,6 +139,7 @@ fn of_squad(squad: Squad) -> QaSet {
                     true => Vec::new(),
                     false => asked.answers.into_iter().map(|own| own.text).collect(),
                 },
+                document: Some(document),
                 ..QaQuestion::default()
             }));
         }

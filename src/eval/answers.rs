@@ -12,7 +12,11 @@ use std::{
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::EvalError;
+use super::{
+    EvalError,
+    metrics::auc,
+    spans::{SpanFigures, spans},
+};
 use crate::{
     answer::{Answer, AnswerOptions, CITATIONS, Citation, Kind, SentenceWeights, answer},
     corpus::{QaCorpus, QaQuestion, read_qa},
@@ -29,6 +33,8 @@ pub struct AnswersReport {
     pub n_questions: usize,
     /// By system: granules (single sentences by their granules, as a baseline), fast (without the joint reader), shas.
     pub systems: BTreeMap<&'static str, AnswerFigures>,
+    /// Of the joint reader on the questions' own paragraphs, where it is asked and the set has some.
+    pub spans: Option<SpanFigures>,
 }
 
 /// The figures of one system, as means over the questions that the corpus answers; no number where there are none.
@@ -83,8 +89,12 @@ pub fn evaluate_answers(
     progress: Progress,
 ) -> Result<AnswersReport, EvalError> {
     let set = read_qa(path)?;
+    let mut found = None;
     match set.corpus {
         QaCorpus::Documents(documents) => {
+            if !fast {
+                found = spans(&set.questions, &documents, encoder)?;
+            }
             index_documents(path, documents, folder, encoder, progress)?;
         }
         QaCorpus::Folder(vault) => {
@@ -124,6 +134,7 @@ pub fn evaluate_answers(
             .unwrap_or_default(),
         n_questions: set.questions.len(),
         systems: judged.collect::<Result<_, EvalError>>()?,
+        spans: found,
     })
 }
 
@@ -231,6 +242,7 @@ fn figures(judged: &[Judged]) -> AnswerFigures {
         odd.filter(|own| own.is_answerable == answerable).collect()
     };
     let (with, without) = (odd(true), odd(false));
+    let supports = |own: &[&Judged]| -> Vec<f32> { own.iter().map(|own| own.support).collect() };
     let said = |own: &[&Judged], what: bool| {
         let count = own.iter().filter(|own| own.supported == what).count();
         count as f64 / own.len() as f64
@@ -247,23 +259,10 @@ fn figures(judged: &[Judged]) -> AnswerFigures {
         evidence: mean(&|own| own[3] as f64 / own[2].max(1) as f64),
         kinds: right(0),
         levels: right(1),
-        support_auc: auc(&with, &without),
+        support_auc: auc(&supports(&with), &supports(&without)),
         kept: said(&with, true),
         caught: said(&without, false),
     }
-}
-
-/// How often the support of the one is above that of the other; a tie counts half.
-fn auc(with: &[&Judged], without: &[&Judged]) -> f64 {
-    let pairs = with
-        .iter()
-        .flat_map(|one| without.iter().map(move |other| (one, other)));
-    let won = pairs.map(|(one, other)| match one.support.total_cmp(&other.support) {
-        std::cmp::Ordering::Greater => 1.0,
-        std::cmp::Ordering::Equal => 0.5,
-        std::cmp::Ordering::Less => 0.0,
-    });
-    won.sum::<f64>() / (with.len() * without.len()) as f64
 }
 
 #[cfg(test)]

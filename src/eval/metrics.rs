@@ -1,6 +1,6 @@
 //! nDCG and recall as the field computes them.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde::Serialize;
 
@@ -63,6 +63,19 @@ impl Metrics {
             recall10: sum.recall10 / count,
         }
     }
+}
+
+/// How often a figure of `with` is above one of `without`; a tie counts half.
+pub fn auc(with: &[f32], without: &[f32]) -> f64 {
+    let pairs = with
+        .iter()
+        .flat_map(|one| without.iter().map(move |other| (one, other)));
+    let won = pairs.map(|(one, other)| match one.total_cmp(other) {
+        Ordering::Greater => 1.0,
+        Ordering::Equal => 0.5,
+        Ordering::Less => 0.0,
+    });
+    won.sum::<f64>() / (with.len() * without.len()) as f64
 }
 
 #[cfg(test)]

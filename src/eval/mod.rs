@@ -6,6 +6,7 @@ mod learning;
 mod logistic;
 mod metrics;
 mod routing;
+mod spans;
 mod tree_quality;
 
 use std::{
@@ -30,6 +31,7 @@ pub use metrics::Metrics;
 pub use routing::{
     KindQuestion, LearnedRouter, RoutedVault, RouterRecipe, RouterStage, VaultFigures, learn_router,
 };
+pub use spans::SpanFigures;
 pub use tree_quality::{
     DepthReport, NamesOfLevel, SystemReport, TreeEvalOptions, TreeReport, evaluate_tree,
 };

@@ -137,17 +137,17 @@ impl Reader {
         product(of_first, &states[..self.hidden]) + sum / n_rows
     }
 
-    /// How likely the tokens of `body` open and close the answer, among all of the row.
+    /// How likely each token of `body` opens and closes the answer.
     fn ends(&self, states: &[f32], body: &Range<usize>) -> [Vec<f32>; 2] {
         let (open, close) = self.head.span.split_at(self.hidden);
         [open, close].map(|weights| {
             let rows = states.chunks_exact(self.hidden);
-            let scores: Vec<f32> = rows.map(|state| product(weights, state)).collect();
+            let body = rows.skip(body.start).take(body.len());
+            let scores: Vec<f32> = body.map(|state| product(weights, state)).collect();
             let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let likely = |score: &f32| (score - most).exp();
             let total: f32 = scores.iter().map(likely).sum();
-            let body = scores[body.clone()].iter();
-            body.map(|score| likely(score) / total).collect()
+            scores.iter().map(|score| likely(score) / total).collect()
         })
     }
 }

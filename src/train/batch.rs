@@ -13,8 +13,9 @@ use rand::{
 };
 
 use super::{
-    examples::{Example, Question},
+    examples::{Example, ExamplePassage, Question},
     recipe::{BatchOptions, SourceKind},
+    recurring::recurring,
 };
 use crate::model::{
     PassageInput,
@@ -32,6 +33,8 @@ pub struct Batch {
     /// Documents one behind the other, each in order.
     pub passages: Vec<BatchPassage>,
     pub questions: Vec<BatchQuestion>,
+    /// What is asked of the answer's place alone.
+    pub spans: Vec<SpanQuestion>,
 }
 
 impl Batch {
@@ -39,7 +42,24 @@ impl Batch {
     pub fn n_tokens(&self) -> usize {
         let passages = self.passages.iter().map(|own| own.tokens.len());
         let questions = self.questions.iter().map(|own| own.tokens.len());
-        passages.chain(questions).sum()
+        let spans = self.spans.iter();
+        let spans = spans.map(|own| own.question.len() + own.prefix.len() + own.body.len());
+        passages.chain(questions).chain(spans).sum()
+    }
+
+    /// A question before the first of its passages that holds the answer.
+    fn span_question(&self, question: &BatchQuestion) -> Option<SpanQuestion> {
+        let passages = question.passages.iter();
+        passages.copied().find_map(|passage| {
+            let passage = self.passages[passage].bare();
+            let answers = places(&question.answer, passage.body);
+            (!answers.is_empty()).then(|| SpanQuestion {
+                question: question.bare().to_vec(),
+                prefix: passage.prefix.to_vec(),
+                body: passage.body.to_vec(),
+                answers,
+            })
+        })
     }
 }
 
@@ -87,6 +107,16 @@ impl BatchQuestion {
     pub fn bare(&self) -> &[u32] {
         &self.tokens[1..self.tokens.len() - 1]
     }
+}
+
+/// A question before a passage that holds its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanQuestion {
+    pub question: Vec<u32>,
+    pub prefix: Vec<u32>,
+    pub body: Vec<u32>,
+    /// Where the answer stands in the body; at least one place.
+    pub answers: Vec<Range<usize>>,
 }
 
 /// The documents of a source, those to learn from before those to look at.
@@ -176,7 +206,7 @@ impl Sampler {
             Part::Validation => pool.n_training.min(pool.examples.len() - 1)..pool.examples.len(),
         };
         let mut room = self.options.passages;
-        let mut questions = Vec::new();
+        let (mut questions, mut asked) = (Vec::new(), Vec::new());
         for _ in 0..MAX_TRIES {
             if room == 0 {
                 break;
@@ -211,10 +241,34 @@ impl Sampler {
                 .map(|question| self.framed(question, &example.title, random)),
             );
             self.hide(&mut batch.passages[first..], random);
+            asked.extend(example.passages[window].iter());
         }
         questions.shuffle(random);
-        questions.truncate(self.options.questions);
+        let more = questions.split_off(questions.len().min(self.options.questions));
         batch.questions.extend(questions);
+        self.ask_for_places(&more, asked, random, batch);
+    }
+
+    /// Adds questions for the reader's spans: those that are left over, then sentences of the window.
+    fn ask_for_places(
+        &self,
+        questions: &[BatchQuestion],
+        mut passages: Vec<&ExamplePassage>,
+        random: &mut StdRng,
+        batch: &mut Batch,
+    ) {
+        if self.options.spans == 0 {
+            return;
+        }
+        let own = questions.iter().filter_map(|own| batch.span_question(own));
+        let mut spans: Vec<SpanQuestion> = own.take(self.options.spans).collect();
+        passages.shuffle(random);
+        let room = self.options.spans - spans.len();
+        let made = passages
+            .into_iter()
+            .filter_map(|own| recurring(own, random));
+        spans.extend(made.take(room));
+        batch.spans.extend(spans);
     }
 
     /// Sentences of the window's passages, most of them taken out of where they stand.
@@ -288,6 +342,17 @@ impl Sampler {
         };
         question.tokens = [&[CLS_TOKEN], title, &question.tokens, &[SEP_TOKEN]].concat();
         question
+    }
+}
+
+/// Where `answer` stands in `body`, both in word pieces.
+pub fn places(answer: &[u32], body: &[u32]) -> Vec<Range<usize>> {
+    match answer.len() {
+        0 => Vec::new(),
+        length => (0..(body.len() + 1).saturating_sub(length))
+            .filter(|&start| body[start..].starts_with(answer))
+            .map(|start| start..start + length)
+            .collect(),
     }
 }
 

@@ -12,7 +12,10 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::recipe::SourceKind;
+use super::{
+    recipe::SourceKind,
+    recurring::{Word, words},
+};
 use crate::{
     corpus::{self, BeirOptions, Document, Query, Split},
     model::config::LAYOUT,
@@ -45,6 +48,8 @@ pub struct ExamplePassage {
     pub section: Range<usize>,
     /// Sentences of the body that can be asked for, in word pieces.
     pub sentences: Vec<Range<usize>>,
+    /// Words of the body.
+    pub words: Vec<Word>,
 }
 
 /// A question and the passages that answer it.
@@ -172,6 +177,10 @@ fn example(document: &Document, tokenizer: &Tokenizer) -> Result<(Example, Layou
             let byte = passage.span.start + byte;
             tokens.partition_point(|token| (token.start as usize) < byte)
         };
+        let words = words(text).into_iter().map(|(span, kind)| Word {
+            pieces: place(span.start)..place(span.end),
+            kind,
+        });
         let spans = sentences(text).into_iter();
         let spans = spans.map(|span| place(span.start)..place(span.end));
         ExamplePassage {
@@ -182,6 +191,7 @@ fn example(document: &Document, tokenizer: &Tokenizer) -> Result<(Example, Layou
             sentences: spans
                 .filter(|span| CLOZE_TOKENS.contains(&span.len()) && span.len() < tokens.len())
                 .collect(),
+            words: words.filter(|word| !word.pieces.is_empty()).collect(),
         }
     });
     let example = Example {

@@ -10,6 +10,7 @@ mod learner;
 mod optimiser;
 mod reader;
 mod recipe;
+mod recurring;
 mod retrieval;
 mod rows;
 

@@ -84,6 +84,13 @@ pub struct BatchOptions {
     /// Wrong passages beside a right one that the reader is shown.
     #[serde(default)]
     pub reader_negatives: usize,
+    /// Questions of a window, at most, that the reader is asked for the place of the answer alone; where sources have no
+    /// more answers, sentences that share a run of words with their passage ask for it.
+    #[serde(default)]
+    pub spans: usize,
+    /// Share of the word pieces that are hidden from the reader as it learns.
+    #[serde(default)]
+    pub masked: f64,
 }
 
 /// How the run is watched.
@@ -167,6 +174,7 @@ impl Recipe {
             self.batch.titled,
             self.batch.cloze_removed,
             self.batch.hidden,
+            self.batch.masked,
             self.validation.share,
         ];
         ensure!(

@@ -81,6 +81,8 @@ fn recipe(stage: &str, frozen_layers: usize) -> Recipe {
         titled = 0.0
         cloze_removed = 1.0
         reader_negatives = 2
+        spans = 2
+        masked = 0.1
         [validation]
         every = 2
         batches = 1
