@@ -34,6 +34,7 @@ use crate::{
 
 pub use editing::{Change, ChangeError, Changed, edit};
 pub use forecast::{Forecast, forecast};
+pub use mentions::spoken;
 pub use reading::Stream;
 
 /// Stands for the path of a corpus that came from a stream.

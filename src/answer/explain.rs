@@ -155,9 +155,12 @@ fn parts(ranking: &Ranking, ranked: &RankedPassage) -> Vec<Part> {
         added(
             "links",
             own.links,
-            match own.links > 0.0 {
-                true => "one of the best documents links to it".to_owned(),
-                false => "none of the best documents links to it".to_owned(),
+            match ranking.hops.iter().find(|hop| hop.to == ranked.document) {
+                Some(hop) => format!(
+                    "a link carries it {:.0}% of the way up to what links to it",
+                    hop.share * 100.0
+                ),
+                None => "no document that scores more links to it".to_owned(),
             },
         ),
         added(

@@ -1,12 +1,10 @@
 //! The links that led from one document to another, in words.
 
-use std::ops::Range;
-
 use serde::Serialize;
 
 use super::sentence::Sources;
 use crate::{
-    query::{Hop, Ranking},
+    query::{Hop, Ranking, mention},
     store::Snapshot,
 };
 
@@ -24,7 +22,8 @@ pub struct NamedHop {
     pub through: Option<String>,
     pub to: String,
     pub to_path: String,
-    /// What it adds to the score of the passages that it leads to.
+    /// How much of the way to the score of what links it carries the passages that it leads to, and what that adds.
+    pub share: f32,
     pub gain: f32,
 }
 
@@ -56,7 +55,7 @@ pub fn named(snapshot: &Snapshot, hop: &Hop, sources: &mut Sources) -> NamedHop 
     let (from, to) = (record(hop.from), record(hop.to));
     let source = sources.of(snapshot, hop.from);
     let found = source.and_then(|source| {
-        let place = link_to(&source.text, &to.title, &to.path)?;
+        let place = mention(&source.text, to)?;
         Some((source.line(place.start), source.text[place].to_owned()))
     });
     let (line, through) = found.unzip();
@@ -67,53 +66,7 @@ pub fn named(snapshot: &Snapshot, hop: &Hop, sources: &mut Sources) -> NamedHop 
         through,
         to: to.title.clone(),
         to_path: to.path.clone(),
+        share: hop.share,
         gain: hop.gain,
-    }
-}
-
-/// Where `text` links to a document first: by a wikilink, by a path, else by its title.
-fn link_to(text: &str, title: &str, path: &str) -> Option<Range<usize>> {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    let wikilinks = text.match_indices("[[").filter_map(|(start, _)| {
-        let inner = &text[start + 2..];
-        let end = inner.find("]]")?;
-        let target = inner[..end].split(['|', '#', '^']).next()?.trim();
-        let target = target.rsplit('/').next()?;
-        let is_it = [stem, file, title]
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(target));
-        is_it.then_some(start..start + 2 + end + 2)
-    });
-    let named = || {
-        let names = [file, title, stem]
-            .into_iter()
-            .filter(|name| !name.is_empty());
-        let mut places = names.filter_map(|name| text.find(name).map(|at| at..at + name.len()));
-        places.next()
-    };
-    let mut wikilinks = wikilinks;
-    wikilinks.next().or_else(named)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_found_as_they_are_written() {
-        let check = |text: &str, expected: Option<&str>| {
-            let found = link_to(text, "Gluten", "Bread/Gluten.md").map(|place| &text[place]);
-            assert_eq!(found, expected, "{text}");
-        };
-        check(
-            "See [[Rye]] and [[gluten#Web|the web]].",
-            Some("[[gluten#Web|the web]]"),
-        );
-        check("See [[Bread/Gluten]].", Some("[[Bread/Gluten]]"));
-        check("See [it](../Gluten.md).", Some("Gluten.md"));
-        check("Gluten is strong.", Some("Gluten"));
-        check("[[Gluten is never closed", Some("Gluten"));
-        check("Nothing.", None);
     }
 }

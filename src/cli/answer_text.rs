@@ -178,10 +178,11 @@ fn hop_line(hop: &NamedHop) -> String {
     let through = hop.through.as_deref().unwrap_or(&hop.to);
     let line = hop.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!(
-        "{}{line} → {} through “{}”",
+        "{}{line} → {} through “{}”, {:.0}% of the way up to it",
         hop.from_path,
         hop.to_path,
-        one_line(through)
+        one_line(through),
+        hop.share * 100.0
     )
 }
 

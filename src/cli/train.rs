@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Common, commands, curves, eval, indexing::Bar, output::say, paths, routing};
 use crate::{
-    eval::{FusionRecipe, FusionSet, learn},
+    eval::{FusionRecipe, FusionSet, LinkRecipe, learn, learn_links},
     model::{config::ModelConfig, save},
     query::FusionWeights,
     train::{Recipe, StepReport, TrainOptions, train},
@@ -67,6 +67,7 @@ fn follow(common: &Common, args: &RunArgs) -> Result<()> {
     let table = recipe_table(&args.recipe)?;
     match table.get("stage").and_then(toml::Value::as_str) {
         Some("fusion") => return fuse(common, args, &parsed(table, &args.recipe)?),
+        Some("links") => return link(common, args, &parsed(table, &args.recipe)?),
         Some("router") => return routing::learn(common, args, &parsed(table, &args.recipe)?),
         _ => {}
     }
@@ -136,6 +137,37 @@ fn fuse(common: &Common, args: &RunArgs, recipe: &FusionRecipe) -> Result<()> {
         learned.after,
         learned.weights
     );
+    Ok(())
+}
+
+/// Learns how far links lead, and writes it into the model's `config.json`.
+fn link(common: &Common, args: &RunArgs, recipe: &LinkRecipe) -> Result<()> {
+    let encoder = commands::encoder(common)?;
+    let folder = source_folder(args, &recipe.set)?;
+    let index = eval::index_of(common, &folder, &encoder, &recipe.beir())?;
+    let bar = Bar::default();
+    let progress = &|event| bar.show(event);
+    let learned = learn_links(recipe, (&folder, &index), &encoder, progress)?;
+    bar.finish();
+    save::copy_model(encoder.folder(), &args.output)?;
+    let config = ModelConfig {
+        links: Some(learned.weights),
+        ..encoder.config().clone()
+    };
+    save::config(&config, &args.output)?;
+    say!("{} questions: {:?}", learned.n_questions, learned.weights);
+    for (hops, [without, with]) in [
+        ("one hop", learned.one_hop),
+        ("several hops", learned.several_hops),
+    ] {
+        say!(
+            "{hops}, documents of questions left out: nDCG@10 {:.4} -> {:.4}, recall@5 {:.4} -> {:.4}",
+            without.ndcg10,
+            with.ndcg10,
+            without.recall5,
+            with.recall5
+        );
+    }
     Ok(())
 }
 

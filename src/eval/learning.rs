@@ -2,8 +2,8 @@
 //!
 //! Coordinate ascent on the mean nDCG@10 of the sets, each counting the same: one weight after another is multiplied by
 //! a few factors, and the best value is kept. BM25 counts 1: only ratios matter. The joint reader is slow, so its weight
-//! is sought last, on fewer questions. Tree and links keep theirs: they serve broad questions and those of two hops, of
-//! which no training set is at hand.
+//! is sought last, on fewer questions. The tree keeps its own: it serves broad questions, of which no training set is at
+//! hand. How far links lead is learned by [`links`](super::links).
 
 use std::{collections::BTreeSet, path::PathBuf};
 

@@ -106,10 +106,10 @@ fn probabilities(weights: &[f64], row: &[f64]) -> [f64; N_CLASSES] {
 }
 
 /// Mean and deviation of each feature.
-struct Scaling(Vec<[f64; 2]>);
+pub(super) struct Scaling(pub Vec<[f64; 2]>);
 
 impl Scaling {
-    fn of(rows: &[Vec<f32>], n_features: usize) -> Self {
+    pub fn of(rows: &[Vec<f32>], n_features: usize) -> Self {
         let count = rows.len().max(1) as f64;
         let of = |feature: usize| {
             let values = || rows.iter().map(|row| f64::from(row[feature]));
@@ -120,7 +120,7 @@ impl Scaling {
         Self((0..n_features).map(of).collect())
     }
 
-    fn apply(&self, row: &[f32]) -> Vec<f64> {
+    pub fn apply(&self, row: &[f32]) -> Vec<f64> {
         let pairs = row.iter().zip(&self.0);
         pairs
             .map(|(own, [mean, deviation])| (f64::from(*own) - mean) / deviation)

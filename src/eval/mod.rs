@@ -2,7 +2,9 @@
 //! answers? [`AnswersReport`].
 
 mod answers;
+mod hop_questions;
 mod learning;
+mod links;
 mod logistic;
 mod metrics;
 mod routing;
@@ -27,6 +29,7 @@ use crate::{
 
 pub use answers::{AnswerFigures, AnswersReport, evaluate_answers};
 pub use learning::{FusionRecipe, FusionSet, FusionSource, FusionStage, Learned, learn};
+pub use links::{LearnedLinks, LinkRecipe, LinkStage, learn_links};
 pub use metrics::Metrics;
 pub use routing::{
     KindQuestion, LearnedRouter, RoutedVault, RouterRecipe, RouterStage, VaultFigures, learn_router,

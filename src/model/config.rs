@@ -21,6 +21,9 @@ pub struct ModelConfig {
     /// What the parts of a ranking count with these weights, where it was learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionWeights>,
+    /// How far links lead, where it was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinkWeights>,
     /// Names the weights and the tokenizer beside it, so that they need not be read whole to be told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -43,7 +46,7 @@ pub struct FusionWeights {
     /// What the tree's evidence and that of near passages count where no link is followed and documents are short.
     pub tree: f32,
     pub near: f32,
-    /// What the score of a document counts for those that it links to.
+    /// How much of what links say is heard: all of it, 1; no link is followed, 0.
     pub link: f32,
     /// What the joint reader counts beside all of these; 0 leaves it out.
     pub reader: f32,
@@ -63,7 +66,7 @@ impl FusionWeights {
         granule: 1.0,
         tree: 0.3,
         near: 0.8,
-        link: 0.35,
+        link: 1.0,
         reader: 0.5,
     };
 
@@ -96,6 +99,42 @@ impl FusionWeights {
             reader: 0.0,
             ..self
         }
+    }
+}
+
+/// What is known of a link, in the order of [`LinkWeights::weights`]:
+///
+/// 0. the logarithm of the number of links beside it,
+/// 1. the share of the word pieces of the title that it leads to which stand in the question,
+/// 2. how well what links answers the question: the similarity of its word pieces to their best granules,
+/// 3. by how much what is linked answers some of them better,
+/// 4. the same similarity to the words around the link alone.
+pub const N_LINK_FEATURES: usize = 5;
+
+/// How far a link leads: the linked document is carried so much of the way to the score of the one that links to it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkWeights {
+    pub bias: f32,
+    pub weights: [f32; N_LINK_FEATURES],
+}
+
+impl Default for LinkWeights {
+    /// Four fifths of the way, whatever is known: what serves a model that says nothing of it.
+    fn default() -> Self {
+        Self {
+            bias: 1.4,
+            weights: [0.0; N_LINK_FEATURES],
+        }
+    }
+}
+
+impl LinkWeights {
+    /// The share of the way, between 0 and 1.
+    pub fn share(&self, features: &[f32; N_LINK_FEATURES]) -> f32 {
+        let products = self.weights.iter().zip(features);
+        let logit = self.bias + products.map(|(weight, own)| weight * own).sum::<f32>();
+        1.0 / (1.0 + (-logit).exp())
     }
 }
 

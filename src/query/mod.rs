@@ -12,7 +12,9 @@ mod fusion;
 mod granules;
 mod indexed;
 mod levels;
+mod link_features;
 mod links;
+mod mention;
 mod neighbours;
 mod question;
 mod reading;
@@ -41,7 +43,8 @@ pub use fusion::{FusionWeights, z_scores};
 pub use granules::{attend_by_level, best_granules};
 pub use indexed::IndexedText;
 pub use levels::{Attention, Level, LevelAttention, NodeAttention, Target};
-pub use links::Hop;
+pub use links::{Edge, Hop};
+pub use mention::mention;
 pub use question::Question;
 pub use reading::Readings;
 pub use routing::groups;
@@ -177,33 +180,16 @@ pub fn rank_together(
     }
     let text = question.text.as_str();
     let query = &encoder.encode_query(text)?;
-    let vector = QueryVector::new(&query.vector);
-    let mut searched = Vec::with_capacity(snapshots.len());
-    let mut pools = Vec::with_capacity(snapshots.len());
-    for snapshot in snapshots {
-        let own = Searched {
-            snapshot,
-            terms: snapshot.text.query(text)?,
-            allowed: question.allowed(snapshot)?,
-        };
-        pools.push(own.candidates(query, &vector, &own.pool(&vector)?)?);
-        searched.push(own);
-    }
-    let first = fusion::fuse(&pools, weights);
-    for ((own, pool), passages) in searched.iter().zip(&mut pools).zip(first) {
-        let linked = links::unseen_documents(own.snapshot, &passages);
-        let best = linked.iter();
-        let best = best.filter_map(|&document| best_passage(own.snapshot, &vector, document));
-        let added = best.filter(|passage| own.allows(passage)).collect();
-        pool.extend(own.candidates(query, &vector, &added)?);
-        pool.sort_by_key(|candidate| candidate.passage);
-    }
-    let fused = fusion::fuse(&pools, weights);
-    let mut ranked: Vec<Vec<RankedPassage>> = fused;
+    let mut ranked = gathered(snapshots, query, question, weights)?;
     let mut hops = Vec::with_capacity(snapshots.len());
     for (snapshot, passages) in snapshots.iter().zip(&mut ranked) {
         surroundings::add(snapshot, &query.vector, passages, weights);
-        hops.push(links::follow(snapshot, passages, weights.link));
+        let edges = match weights.link {
+            0.0 => Vec::new(),
+            _ => link_features::edges(snapshot, encoder, query, text, passages)?,
+        };
+        let link_weights = encoder.config().links.unwrap_or_default();
+        hops.push(links::follow(&edges, passages, &link_weights, weights.link));
     }
     let readings = reading::add(snapshots, encoder, text, &mut ranked, weights.reader)?;
     let found = ranked.into_iter().zip(readings).zip(hops);
@@ -226,6 +212,64 @@ pub fn rank_together(
         }
     });
     Ok(rankings.collect())
+}
+
+/// What a question's links may change, and what is known of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Linked {
+    /// What each candidate document scores before links, tree and reader are heard.
+    pub scores: HashMap<usize, f32>,
+    pub edges: Vec<Edge>,
+}
+
+/// The links that `question` may follow.
+///
+/// # Errors
+/// As [`rank`].
+pub fn linked(
+    snapshot: &Snapshot,
+    encoder: &Encoder,
+    question: &Question,
+    weights: &FusionWeights,
+) -> Result<Linked, QueryError> {
+    let text = question.text.as_str();
+    let query = &encoder.encode_query(text)?;
+    let passages = gathered(&[snapshot], query, question, weights)?.concat();
+    Ok(Linked {
+        scores: links::scores(&passages),
+        edges: link_features::edges(snapshot, encoder, query, text, &passages)?,
+    })
+}
+
+/// The candidates of each snapshot, with those that links lead to, and what they score by themselves.
+fn gathered(
+    snapshots: &[&Snapshot],
+    query: &QueryEncoding,
+    question: &Question,
+    weights: &FusionWeights,
+) -> Result<Vec<Vec<RankedPassage>>, QueryError> {
+    let vector = QueryVector::new(&query.vector);
+    let mut searched = Vec::with_capacity(snapshots.len());
+    let mut pools = Vec::with_capacity(snapshots.len());
+    for snapshot in snapshots {
+        let own = Searched {
+            snapshot,
+            terms: snapshot.text.query(&question.text)?,
+            allowed: question.allowed(snapshot)?,
+        };
+        pools.push(own.candidates(query, &vector, &own.pool(&vector)?)?);
+        searched.push(own);
+    }
+    let first = fusion::fuse(&pools, weights);
+    for ((own, pool), passages) in searched.iter().zip(&mut pools).zip(first) {
+        let linked = links::unseen_documents(own.snapshot, &passages);
+        let best = linked.iter();
+        let best = best.filter_map(|&document| best_passage(own.snapshot, &vector, document));
+        let added = best.filter(|passage| own.allows(passage)).collect();
+        pool.extend(own.candidates(query, &vector, &added)?);
+        pool.sort_by_key(|candidate| candidate.passage);
+    }
+    Ok(fusion::fuse(&pools, weights))
 }
 
 /// The passage of a document that is nearest; the first where none is encoded.

@@ -32,7 +32,7 @@ pub use cluster::k_means;
 pub use grow::{Growth, OwnedDocument, grow};
 pub use joint::joint_vectors;
 pub use neighbours::recall;
-pub use words::terms;
+pub use words::{is_stop_word, terms};
 
 /// A layer of the tree above the documents; categories count upwards from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -74,27 +74,48 @@ fn write_set(folder: &Path) {
     }
 }
 
+/// Writes a recipe, follows it into `model`, and gives the config that comes of it.
+fn trained(data: &Path, recipe: &str) -> Value {
+    fs::write(data.join("recipe.toml"), recipe).expect("is written");
+    let path = |name: &str| data.join(name).to_string_lossy().into_owned();
+    let folder = data.to_string_lossy().into_owned();
+    let (recipe, output) = (path("recipe.toml"), path("model"));
+    let arguments = ["train", &recipe, "--data", &folder, "--output", &output];
+    shas(data, &arguments);
+    let config = fs::read_to_string(data.join("model/config.json")).expect("is written");
+    serde_json::from_str(&config).expect("is JSON")
+}
+
+#[test]
+fn how_far_links_lead_is_learned() {
+    let folder = tempfile::tempdir().expect("is made");
+    let data = folder.path();
+    write_set(&data.join("set"));
+    let config = trained(
+        data,
+        "stage = \"links\"\nset = \"set\"\nof_each = 12\nseed = 1\none_hop = 0.5\ntemperature = 0.8\npenalty = 0.001\n",
+    );
+    assert!(config["links"]["bias"].is_number(), "{config}");
+    let weights = config["links"]["weights"].as_array().expect("are given");
+    // What is known of a link speaks for it or against it, as its sign says.
+    for (weight, sign) in weights.iter().zip([-1.0, -1.0, -1.0, 1.0, 1.0]) {
+        assert!(
+            weight.as_f64().expect("is a number") * sign >= 0.0,
+            "{weights:?}"
+        );
+    }
+    assert!(weights.iter().any(|own| own.as_f64() != Some(0.0)));
+}
+
 #[test]
 fn weights_are_learned_and_used() {
     let folder = tempfile::tempdir().expect("is made");
     let data = folder.path();
     write_set(&data.join("set"));
-    let recipe = "stage = \"fusion\"\nquestions = 12\nseed = 1\n[[source]]\npath = \"set\"\n";
-    fs::write(data.join("recipe.toml"), recipe).expect("is written");
-    let path = |name: &str| data.join(name).to_string_lossy().into_owned();
-    let (recipe, output) = (path("recipe.toml"), path("model"));
-    let data_folder = data.to_string_lossy().into_owned();
-    let arguments = [
-        "train",
-        &recipe,
-        "--data",
-        &data_folder,
-        "--output",
-        &output,
-    ];
-    shas(data, &arguments);
-    let config = fs::read_to_string(data.join("model/config.json")).expect("is written");
-    let config: Value = serde_json::from_str(&config).expect("is JSON");
+    let config = trained(
+        data,
+        "stage = \"fusion\"\nquestions = 12\nseed = 1\n[[source]]\npath = \"set\"\n",
+    );
     assert_eq!(config["fusion"]["bm25"], 1.0);
     assert!(
         config["fusion"]["granule"]
@@ -102,7 +123,8 @@ fn weights_are_learned_and_used() {
             .is_some_and(|own| own > 0.0)
     );
 
-    let set = path("set");
+    let path = |name: &str| data.join(name).to_string_lossy().into_owned();
+    let (set, output) = (path("set"), path("model"));
     let reports = shas(
         data,
         &["--fast", "--model", &output, "eval", "--json", &set],
