@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{Common, commands, indexing::Bar, output, output::say};
-use crate::eval::{DepthReport, SystemReport, TreeEvalOptions, TreeReport, evaluate_tree};
+use super::{Common, commands, indexing::Bar, output, output::say, paths};
+use crate::{
+    eval::{DepthReport, SystemReport, TreeEvalOptions, TreeReport, evaluate_tree},
+    model::abstraction::AbstractionHead,
+};
 
 /// What `shas eval-tree` takes.
 #[derive(Args)]
@@ -27,6 +30,7 @@ pub fn run(common: &Common, args: &EvalTreeArgs) -> Result<()> {
     let options = TreeEvalOptions {
         cache: args.cache.clone(),
         limit: args.limit,
+        head: AbstractionHead::load(&paths::model(common)?)?.unwrap_or_default(),
     };
     let mut reports = Vec::new();
     for folder in &args.folders {
@@ -78,6 +82,30 @@ fn print(report: &TreeReport) {
             names.level,
             names.named,
             names.judged
+        );
+    }
+    if !report.concepts.is_empty() {
+        say!(
+            "  {:<55} {:>7} {:>6} {:>8} {:>9} {:>6}",
+            "vectors of nodes",
+            "classes",
+            "mean",
+            "centred",
+            "siblings",
+            "head"
+        );
+    }
+    for own in &report.concepts {
+        let [low, high] = own.gain_interval;
+        say!(
+            "  {:<55} {:>7} {:>6.3} {:>8.3} {:>9.3} {:>6.3}  {:+.3} [{low:+.3}, {high:+.3}]",
+            own.task,
+            own.n_classes,
+            own.mean,
+            own.centred,
+            own.without_siblings,
+            own.head,
+            own.head - own.mean
         );
     }
 }

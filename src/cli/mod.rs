@@ -1,5 +1,6 @@
 //! The commands: what they take, which function serves them, and how results are printed.
 
+mod abstracting;
 mod answer_text;
 mod asking;
 mod collections;

@@ -10,7 +10,9 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 
-use super::{Common, commands, curves, eval, indexing::Bar, output::say, paths, routing};
+use super::{
+    Common, abstracting, commands, curves, eval, indexing::Bar, output::say, paths, routing,
+};
 use crate::{
     eval::{FusionRecipe, FusionSet, LinkRecipe, learn, learn_links},
     model::{config::ModelConfig, save},
@@ -68,6 +70,9 @@ fn follow(common: &Common, args: &RunArgs) -> Result<()> {
     match table.get("stage").and_then(toml::Value::as_str) {
         Some("fusion") => return fuse(common, args, &parsed(table, &args.recipe)?),
         Some("links") => return link(common, args, &parsed(table, &args.recipe)?),
+        Some("abstraction") => {
+            return abstracting::learn(common, args, &parsed(table, &args.recipe)?);
+        }
         Some("router") => return routing::learn(common, args, &parsed(table, &args.recipe)?),
         _ => {}
     }

@@ -36,7 +36,8 @@ pub use routing::{
 };
 pub use spans::SpanFigures;
 pub use tree_quality::{
-    DepthReport, NamesOfLevel, SystemReport, TreeEvalOptions, TreeReport, evaluate_tree,
+    ConceptReport, DepthReport, NamesOfLevel, SystemReport, TreeEvalOptions, TreeReport,
+    document_vectors, evaluate_tree, name_vectors,
 };
 
 /// Lines that are ranked for a question.

@@ -1,5 +1,6 @@
 //! What does a text mean? Here are its passages, gimme their vectors and granule keys: [`PassageEncoding`].
 
+pub mod abstraction;
 mod attention;
 pub mod config;
 pub mod convert;

@@ -10,6 +10,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     ModelError,
+    abstraction::{ABSTRACTION_FILE, AbstractionHead},
     config::ModelConfig,
     encoder::{fingerprint, load_config},
     granule::{GranuleTables, N_LEVELS},
@@ -73,6 +74,16 @@ pub fn router(router: &Router, folder: &Path) -> Result<(), ModelError> {
         stored.insert(format!("{name}.bias"), bias);
     }
     write_safetensors(&folder.join(ROUTER_FILE), &stored)
+}
+
+/// Writes `abstraction.safetensors` into a folder.
+pub fn abstraction(head: AbstractionHead, folder: &Path) -> Result<(), ModelError> {
+    let values = [("agreement", head.agreement), ("contrast", head.contrast)];
+    let stored = values.into_iter().map(|(name, value)| {
+        let stored = (Dtype::F32, vec![1], bytes(&[value]));
+        (name.to_owned(), stored)
+    });
+    write_safetensors(&folder.join(ABSTRACTION_FILE), &stored.collect())
 }
 
 /// Writes `granules.safetensors` into a folder.

@@ -3,9 +3,11 @@
 //! A step draws a batch by its number, so a run that was stopped goes on from its last checkpoint as if it had not
 //! been. What a stage adds to this loop is a [`Task`].
 
+mod abstraction;
 mod batch;
 mod checkpoint;
 mod examples;
+mod headings;
 mod learner;
 mod optimiser;
 mod reader;
@@ -35,8 +37,12 @@ use crate::{
     text::Tokenizer,
 };
 
+pub use abstraction::{
+    AbstractionRecipe, AbstractionStage, LearnedAbstraction, Sibling, learn_abstraction,
+};
 use batch::{Batch, Part, Pool, Sampler};
 use checkpoint::Checkpoint;
+pub use headings::{Headings, Named, read_headings};
 use optimiser::{Gradients, Optimiser, Parameter};
 pub use recipe::{Recipe, Stage};
 

@@ -74,6 +74,16 @@ fn the_tree_is_judged_beside_its_peers() {
         assert!(own > random + 0.1, "{name}: {own} {random}");
     }
     assert!(systems.iter().any(|own| own["hierarchical_f1"].is_null()));
+    // Three classes have siblings but no twenty names.
+    let concepts = report["concepts"].as_array().expect("a list");
+    let odd = concepts.last().expect("is judged");
+    assert_eq!(
+        (&odd["task"], &odd["n_classes"]),
+        (&json!("odd one out of 5"), &json!(3))
+    );
+    let (mean, head) = (odd["mean"].as_f64(), odd["head"].as_f64());
+    assert!(mean.is_some_and(|mean| mean > 0.5), "{odd}");
+    assert!(head.is_some_and(|head| head > 0.5), "{odd}");
     let table = run(&["--limit", "20"]);
     assert!(
         table.starts_with("gold: 20 documents, 3 → 1 classes"),

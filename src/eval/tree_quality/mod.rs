@@ -6,6 +6,7 @@
 
 mod agreement;
 mod baselines;
+mod concepts;
 mod gold;
 mod hierarchy;
 mod names;
@@ -24,11 +25,13 @@ use super::EvalError;
 use crate::{
     corpus::Document,
     ingest::{Event, Progress},
-    model::PassageEncoder,
+    model::{PassageEncoder, abstraction::AbstractionHead},
     tree::{self, Contents, Tree, TreeDocument, TreeOptions},
 };
 
+pub use concepts::ConceptReport;
 pub use names::NamesOfLevel;
+pub use vectors::{encode as document_vectors, of_names as name_vectors};
 
 /// How a tree is judged.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +40,8 @@ pub struct TreeEvalOptions {
     pub cache: Option<PathBuf>,
     /// Judge so many documents, drawn with a seed.
     pub limit: Option<usize>,
+    /// The model's, or the mean.
+    pub head: AbstractionHead,
 }
 
 /// The figures of one gold set.
@@ -49,6 +54,8 @@ pub struct TreeReport {
     pub systems: Vec<SystemReport>,
     /// Names of the knowledge tree over both kinds of vectors.
     pub names: Vec<NamesOfLevel>,
+    /// What vectors of nodes made of the classes tell.
+    pub concepts: Vec<ConceptReport>,
 }
 
 /// The figures of one way to group documents.
@@ -126,6 +133,7 @@ pub fn evaluate_tree(
         n_classes: gold.depths.iter().map(|own| own.classes.len()).collect(),
         systems,
         names: names::judge(&built, &gold.depths),
+        concepts: concepts::judge(&gold, &model, encoder, options.head)?,
     })
 }
 

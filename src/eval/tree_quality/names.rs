@@ -43,7 +43,7 @@ pub fn judge(tree: &Tree, depths: &[Depth]) -> Vec<NamesOfLevel> {
 }
 
 /// The words of a label or name, as the tree counts them; of a path of chapters, those of the last.
-fn words(label: &str) -> BTreeSet<String> {
+pub(super) fn words(label: &str) -> BTreeSet<String> {
     let last = label.rsplit(" / ").next().unwrap_or(label);
     terms(&last.replace(['.', '/', '_', '-'], " "))
         .into_iter()

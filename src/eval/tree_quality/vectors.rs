@@ -145,6 +145,25 @@ pub fn encode(
     Ok(vectors)
 }
 
+/// The vectors of names, as questions have them: without anything before them.
+///
+/// # Errors
+/// When the model fails.
+pub fn of_names(
+    names: &[&str],
+    encoder: &dyn PassageEncoder,
+) -> Result<Vec<Vec<f32>>, IngestError> {
+    let pieces = names.iter().map(|name| encoder.tokenizer().ids(name));
+    let pieces: Vec<Vec<u32>> = pieces.collect::<Result<_, _>>()?;
+    let inputs = pieces
+        .iter()
+        .map(|body| [PassageInput { prefix: &[], body }]);
+    let inputs: Vec<[PassageInput; 1]> = inputs.collect();
+    let inputs: Vec<&[PassageInput]> = inputs.iter().map(<[_; 1]>::as_slice).collect();
+    let encodings = encoder.encode_documents(&inputs)?.into_iter().flatten();
+    Ok(encodings.map(|own| own.vector).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
