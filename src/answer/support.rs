@@ -32,7 +32,7 @@ const READ: Calibration = Calibration {
     relevance: 0.15,
     vector: 9.1,
     bias: -3.35,
-    threshold: 0.22,
+    threshold: 0.24,
 };
 const FAST: Calibration = Calibration {
     relevance: 0.0,
