@@ -185,11 +185,14 @@ mod tests {
         let text = "The probe was built in Turin. It left for Saturn in May. Of all probes that were built in Turin, \
                     none went farther than Saturn did.";
         let mut passage = passage(text);
-        passage.sentences = vec![11..24];
+        passage.sentences.push(11..24);
         let found = shared(&passage, &(11..24));
-        let built = (16..19, vec![3..6]);
-        let saturn = (22..23, vec![8..9]);
-        assert_eq!(found, [built, saturn]);
+        let runs: Vec<_> = found
+            .iter()
+            .map(|(run, places)| (run.clone(), &places[0]))
+            .collect();
+        assert_eq!(runs, [(16..19, &(3..6)), (22..23, &(8..9))]);
+        assert!(found.iter().all(|(_, places)| places.len() == 1));
         for seed in 0..8 {
             let mut random = StdRng::seed_from_u64(seed);
             let own = recurring(&passage, &mut random).expect("asks");
@@ -215,9 +218,9 @@ mod tests {
     #[test]
     fn places_behind_the_sentence_move_up() {
         let mut passage = passage("Once Rome was small. Then Rome grew");
-        passage.sentences = vec![0..4];
+        passage.sentences.push(0..4);
         let own = recurring(&passage, &mut StdRng::seed_from_u64(1)).expect("asks");
         assert_eq!(own.body, passage.body[4..]);
-        assert_eq!(own.answers, [1..2]);
+        assert_eq!((own.answers.len(), &own.answers[0]), (1, &(1..2)));
     }
 }
