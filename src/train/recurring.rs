@@ -185,21 +185,21 @@ mod tests {
         let text = "The probe was built in Turin. It left for Saturn in May. Of all probes that were built in Turin, \
                     none went farther than Saturn did.";
         let mut passage = passage(text);
-        passage.sentences.push(11..24);
-        let found = shared(&passage, &(11..24));
+        passage.sentences.push(12..26);
+        let found = shared(&passage, &(12..26));
         let runs: Vec<_> = found
             .iter()
             .map(|(run, places)| (run.clone(), &places[0]))
             .collect();
-        assert_eq!(runs, [(16..19, &(3..6)), (22..23, &(8..9))]);
+        assert_eq!(runs, [(17..20, &(3..6)), (24..25, &(9..10))]);
         assert!(found.iter().all(|(_, places)| places.len() == 1));
         for seed in 0..8 {
             let mut random = StdRng::seed_from_u64(seed);
             let own = recurring(&passage, &mut random).expect("asks");
-            assert_eq!(own.body, passage.body[..11]);
+            assert_eq!(own.body, passage.body[..12]);
             assert!(own.question.contains(&MASK_TOKEN));
             let answer = &own.body[own.answers[0].clone()];
-            assert!(answer == &passage.body[16..19] || answer == &passage.body[22..23]);
+            assert!(answer == &passage.body[17..20] || answer == &passage.body[24..25]);
         }
     }
 
