@@ -74,19 +74,19 @@ impl<'a> Library<'a> {
             .map(|own| (own.path.as_str(), own))
             .collect();
         let records = &snapshot.body.documents;
-        let known = records
-            .iter()
-            .filter_map(|own| by_path.get(own.path.as_str()));
-        let documents: Vec<&Document> = known.copied().collect();
+        let known = records.iter().filter_map(|record| {
+            let document = by_path.get(record.path.as_str())?;
+            Some((record, *document))
+        });
+        let (known, documents): (Vec<_>, Vec<&Document>) = known.unzip();
         let numbers: HashMap<&str, usize> = documents
             .iter()
             .enumerate()
             .map(|(number, own)| (own.path.as_str(), number))
             .collect();
-        let links = documents.iter().enumerate().map(|(from, document)| {
-            let record = records.iter().find(|own| own.path == document.path);
-            let targets = record.into_iter().flat_map(|own| &own.links);
-            let places = targets.filter_map(|&id| {
+        let links = known.iter().zip(&documents).enumerate();
+        let links = links.map(|(from, (record, document))| {
+            let places = record.links.iter().filter_map(|&id| {
                 let target = &records[snapshot.document_with_id(id)?];
                 let to = *numbers.get(target.path.as_str())?;
                 let at = mention(&document.text, target)?;

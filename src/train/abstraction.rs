@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::index};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    learner::unit,
     optimiser::{Gradients, Optimiser, Parameter},
     recipe::OptimiserOptions,
 };
@@ -198,11 +199,6 @@ impl Members {
         let pooled = pooled.reshape((GROUPS, SIBLINGS, dimensions))?;
         unit(&(pooled + siblings.broadcast_mul(contrast)?)?)
     }
-}
-
-fn unit(vectors: &Tensor) -> Result<Tensor> {
-    let lengths = (vectors.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
-    Ok(vectors.broadcast_div(&lengths)?)
 }
 
 /// Groups of siblings, each node drawn twice without a member in common; padded to so many siblings.

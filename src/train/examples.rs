@@ -131,16 +131,10 @@ struct Pair {
 }
 
 fn pairs(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Example>> {
-    let file = path.join("pairs.jsonl");
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    let lines: Vec<&str> = text.lines().collect();
-    lines
-        .par_iter()
-        .enumerate()
-        .map(|(number, line)| {
-            let pair: Pair = serde_json::from_str(line)
-                .with_context(|| format!("{}, line {}", file.display(), number + 1))?;
+    let pairs: Vec<Pair> = lines(&path.join("pairs.jsonl"))?;
+    pairs
+        .into_par_iter()
+        .map(|pair| {
             let document = Document {
                 title: pair.title,
                 ..corpus::parse("pair.txt", pair.positive)
@@ -156,6 +150,20 @@ fn pairs(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Example>> {
             Ok(example)
         })
         .collect()
+}
+
+/// The lines of a file, each an object in JSON.
+///
+/// # Errors
+/// When the file cannot be read or a line is not of its kind; the message names file and line.
+pub fn lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().enumerate();
+    let parsed = lines.map(|(at, line)| {
+        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
+    });
+    parsed.collect()
 }
 
 fn texts(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Example>> {

@@ -8,8 +8,10 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
+
+use super::examples::lines;
 
 /// Siblings that are compared, and members that make a node, at least.
 const LEAST_SIBLINGS: usize = 3;
@@ -94,16 +96,6 @@ fn siblings(children: Children) -> Vec<Vec<Named>> {
     groups
         .filter(|nodes| nodes.len() >= LEAST_SIBLINGS)
         .collect()
-}
-
-fn lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.lines().enumerate();
-    let parsed = lines.map(|(at, line)| {
-        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
-    });
-    parsed.collect()
 }
 
 #[cfg(test)]

@@ -322,7 +322,7 @@ pub fn head_tensors(tables: &GranuleTables, hidden: usize) -> Result<HashMap<Str
 }
 
 /// Rows of the last dimension to unit length.
-fn unit(values: &Tensor) -> Result<Tensor> {
+pub fn unit(values: &Tensor) -> Result<Tensor> {
     let length = (values.sqr()?.sum_keepdim(D::Minus1)? + TINY)?.sqrt()?;
     Ok(values.broadcast_div(&length)?)
 }

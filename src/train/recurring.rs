@@ -8,7 +8,10 @@ use std::ops::Range;
 
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
-use super::{batch::SpanQuestion, examples::ExamplePassage};
+use super::{
+    batch::{SpanQuestion, places},
+    examples::ExamplePassage,
+};
 use crate::model::config::MASK_TOKEN;
 
 /// Words of an answer, at most.
@@ -111,7 +114,7 @@ fn shared(
                 };
                 let pieces = first.pieces.start..last.pieces.end;
                 let places = match answers && inside(last) {
-                    true => places(passage, &pieces, sentence),
+                    true => places_outside(passage, &pieces, sentence),
                     false => Vec::new(),
                 };
                 (1..=MAX_PLACES)
@@ -130,23 +133,26 @@ fn shared(
 }
 
 /// Where a run of word pieces stands outside of a sentence, from the start of a word to the end of one.
-fn places(
+fn places_outside(
     passage: &ExamplePassage,
     run: &Range<usize>,
     sentence: &Range<usize>,
 ) -> Vec<Range<usize>> {
-    let (body, words) = (&passage.body, &passage.words);
-    let wanted = &body[run.clone()];
-    let ends_word = |piece: usize| {
-        let word = words.partition_point(|word| word.pieces.end < piece);
-        words.get(word).is_some_and(|word| word.pieces.end == piece)
+    let words = &passage.words;
+    let starts_word = |piece| {
+        let found = words.binary_search_by_key(&piece, |word| word.pieces.start);
+        found.is_ok()
     };
-    let starts = words.iter().map(|word| word.pieces.start);
-    let starts = starts.filter(|&start| {
-        let outside = start + run.len() <= sentence.start || start >= sentence.end;
-        outside && body[start..].starts_with(wanted) && ends_word(start + run.len())
+    let ends_word = |piece| {
+        let found = words.binary_search_by_key(&piece, |word| word.pieces.end);
+        found.is_ok()
+    };
+    let mut found = places(&passage.body[run.clone()], &passage.body);
+    found.retain(|place| {
+        let outside = place.end <= sentence.start || place.start >= sentence.end;
+        outside && starts_word(place.start) && ends_word(place.end)
     });
-    starts.map(|start| start..start + run.len()).collect()
+    found
 }
 
 #[cfg(test)]
